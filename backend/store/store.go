@@ -1,0 +1,94 @@
+// Copyright the vault-plugin-secrets-ci authors
+// SPDX-License-Identifier: MPL-2.0
+
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// Format is the version of every value that this build writes. A build reads its
+// own format and those before it; it refuses a later one rather than misread it.
+const Format = 1
+
+// envelope lets the version be known before the value is understood.
+type envelope struct {
+	Format int             `json:"format"`
+	Value  json.RawMessage `json:"value"`
+}
+
+// Put writes value as JSON under key.
+func Put(ctx context.Context, s logical.Storage, key string, value any) error {
+	entry, err := Encode(key, value)
+	if err != nil {
+		return err
+	}
+	if err := s.Put(ctx, entry); err != nil {
+		return fmt.Errorf("store: write %s: %w", key, err)
+	}
+	return nil
+}
+
+// Encode makes the entry that Put writes.
+func Encode(key string, value any) (*logical.StorageEntry, error) {
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("store: encode %s: %w", key, err)
+	}
+	wrapped, err := json.Marshal(envelope{Format: Format, Value: encoded})
+	if err != nil {
+		return nil, fmt.Errorf("store: encode %s: %w", key, err)
+	}
+	return &logical.StorageEntry{Key: key, Value: wrapped}, nil
+}
+
+// Get reads the value under key into out and reports whether there was one.
+func Get(ctx context.Context, s logical.Storage, key string, out any) (bool, error) {
+	entry, err := s.Get(ctx, key)
+	if err != nil {
+		return false, fmt.Errorf("store: read %s: %w", key, err)
+	}
+	if entry == nil {
+		return false, nil
+	}
+	if err := Decode(entry, out); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// Decode reads the value of an entry into out.
+func Decode(entry *logical.StorageEntry, out any) error {
+	var wrapped envelope
+	if err := json.Unmarshal(entry.Value, &wrapped); err != nil {
+		return fmt.Errorf("store: decode %s: %w", entry.Key, err)
+	}
+	if wrapped.Format < 1 || wrapped.Format > Format {
+		return fmt.Errorf("store: %s has format %d, this version knows up to %d; go back to the version that wrote it", entry.Key, wrapped.Format, Format)
+	}
+	if err := json.Unmarshal(wrapped.Value, out); err != nil {
+		return fmt.Errorf("store: decode %s: %w", entry.Key, err)
+	}
+	return nil
+}
+
+// Delete removes key; removing what is not there is no error.
+func Delete(ctx context.Context, s logical.Storage, key string) error {
+	if err := s.Delete(ctx, key); err != nil {
+		return fmt.Errorf("store: delete %s: %w", key, err)
+	}
+	return nil
+}
+
+// List lists the names below a prefix; folders end with a slash.
+func List(ctx context.Context, s logical.Storage, prefix string) ([]string, error) {
+	names, err := s.List(ctx, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("store: list %s: %w", prefix, err)
+	}
+	return names, nil
+}
