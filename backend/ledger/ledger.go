@@ -1,0 +1,222 @@
+// Copyright the vault-plugin-secrets-ci authors
+// SPDX-License-Identifier: MPL-2.0
+
+package ledger
+
+import (
+	"context"
+	"hash/fnv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
+)
+
+// Ledger is the records and the log of one mount.
+type Ledger struct {
+	storage logical.Storage
+	now     func() time.Time
+	logger  hclog.Logger
+	log     *Log
+	census  *census
+	stats   *stats
+	uses    *uses
+
+	// rows orders the changes of one record. They are held over our own storage,
+	// never over a platform.
+	rows [256]sync.Mutex
+
+	mu sync.Mutex
+	// telling holds the place in the log of ends that were told but are not stored
+	// in all their parts yet, so that another try does not tell them twice.
+	telling map[string]uint64
+
+	// term names this process in the records that it writes.
+	term string
+}
+
+// New makes the ledger. term is a name that no process before had. It answers
+// reads at once; Start brings it up to date with what its predecessor left.
+func New(storage logical.Storage, term string, now func() time.Time, logger hclog.Logger) *Ledger {
+	l := &Ledger{
+		storage: storage, now: now, logger: logger, term: term,
+		census: newCensus(term), stats: newStats(storage), uses: newUses(),
+		telling: map[string]uint64{},
+	}
+	l.log = newLog(storage, now, func(seq uint64, e Event) { l.stats.fold(seq, statOf(e)) })
+	return l
+}
+
+func (l *Ledger) row(id string) *sync.Mutex {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	return &l.rows[h.Sum32()%uint32(len(l.rows))]
+}
+
+// Reserve takes one of the role's max_active places until release is called; zero
+// is no limit. It fails with fault.Denied when none is free, and fault.Unavailable
+// while they are still being counted.
+func (l *Ledger) Reserve(role string, most int) (release func(), err error) {
+	return l.census.reserve(role, most)
+}
+
+// LiveAt counts the live tokens made through a config at an endpoint, or at all
+// of its endpoints where none is given.
+func (l *Ledger) LiveAt(config, baseURL string) (int, error) {
+	return l.census.liveAt(config, baseURL)
+}
+
+// LiveOf counts the live tokens of a role.
+func (l *Ledger) LiveOf(role string) int { return l.census.liveOf(role) }
+
+// LiveTotal counts all live tokens.
+func (l *Ledger) LiveTotal() int { return l.census.total() }
+
+// Ready reports whether the live tokens have been counted since the start.
+func (l *Ledger) Ready() bool { return l.census.isReady() }
+
+// Open records a token that was just made: one storage write. The token secret
+// serves only to index it where its id was chosen before. When Open fails the
+// caller revokes the token.
+func (l *Ledger) Open(ctx context.Context, live *Live, secret string) error {
+	live.Ticket, live.Term = l.log.begin(), l.term
+	if live.Indexed {
+		if err := store.Put(ctx, l.storage, store.Hashes+hashSuffix(secret), live.TokenID); err != nil {
+			l.log.end(live.Ticket)
+			return err
+		}
+	}
+	if err := store.Put(ctx, l.storage, liveKey(live.TokenID), live); err != nil {
+		l.log.end(live.Ticket)
+		return err
+	}
+	l.census.opened(live)
+	l.log.add(Event{Type: EventIssued, Time: live.IssuedAt, Record: &live.Record}, live.Ticket)
+	return nil
+}
+
+// Live returns the live record of that id, or nil where there is none.
+func (l *Ledger) Live(ctx context.Context, id string) (*Live, error) {
+	if !ValidID(id) {
+		return nil, nil
+	}
+	return l.readLive(ctx, liveKey(id))
+}
+
+func (l *Ledger) readLive(ctx context.Context, key string) (*Live, error) {
+	var live Live
+	found, err := store.Get(ctx, l.storage, key, &live)
+	if err != nil || !found {
+		return nil, err
+	}
+	l.uses.show(&live.Record)
+	return &live, nil
+}
+
+// Change reads a live record, has f change it, and writes it back, all in one
+// turn. f may refuse with an error; then nothing is written. A token that is dead
+// by now is fault.NotFound.
+func (l *Ledger) Change(ctx context.Context, id string, f func(*Live) error) (*Live, error) {
+	row := l.row(id)
+	row.Lock()
+	defer row.Unlock()
+	live, err := l.Live(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if live == nil {
+		return nil, fault.New(fault.NotFound, "token %q is dead or was never issued here", id)
+	}
+	before := *live
+	if err := f(live); err != nil {
+		return nil, err
+	}
+	if err := store.Put(ctx, l.storage, liveKey(id), live); err != nil {
+		return nil, err
+	}
+	l.uses.stored(id)
+	l.census.changed(&before, live)
+	return live, nil
+}
+
+// Ending is how a token ended.
+type Ending struct {
+	Status Status
+	By     Cause
+	At     time.Time
+}
+
+// Close records that a token is dead. It first tells the log, then stores the
+// closed record, then removes the live one with its secret: whatever interrupts
+// it, the next try or the next start goes on from there. It is idempotent.
+func (l *Ledger) Close(ctx context.Context, id string, end Ending) error {
+	row := l.row(id)
+	row.Lock()
+	defer row.Unlock()
+	live, err := l.Live(ctx, id)
+	if err != nil || live == nil {
+		return err
+	}
+	live.Status, live.RevokedBy, live.RevokedAt = end.Status, end.By, end.At.UTC()
+	ticket := l.log.begin()
+	defer l.log.end(ticket)
+	if err := l.log.sync(ctx, l.tellEnd(live)); err != nil {
+		return err
+	}
+	return l.finish(ctx, live)
+}
+
+// tellEnd tells the log of an end, once.
+func (l *Ledger) tellEnd(live *Live) (seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if seq, told := l.telling[live.TokenID]; told {
+		return seq
+	}
+	kind := EventRevoked
+	if live.Status == Expired {
+		kind = EventExpired
+	}
+	record := live.Record
+	seq = l.log.add(Event{Type: kind, Time: live.RevokedAt, Record: &record, More: record.ending()}, 0)
+	l.telling[live.TokenID] = seq
+	return seq
+}
+
+// finish stores the closed record and removes the live one.
+func (l *Ledger) finish(ctx context.Context, live *Live) error {
+	day := live.RevokedAt.Format(dayLayout)
+	_, suffix := split(live.TokenID)
+	if err := store.Put(ctx, l.storage, closedKey(day, suffix), live.Record); err != nil {
+		return err
+	}
+	if err := store.Delete(ctx, l.storage, liveKey(live.TokenID)); err != nil {
+		return err
+	}
+	l.census.closed(live)
+	l.uses.stored(live.TokenID)
+	l.mu.Lock()
+	delete(l.telling, live.TokenID)
+	l.mu.Unlock()
+	return nil
+}
+
+// Tell puts an event into the log and returns once it is on storage.
+func (l *Ledger) Tell(ctx context.Context, e Event) error {
+	return l.log.sync(ctx, l.log.add(e, 0))
+}
+
+// Note puts an event into the log; it is stored within half a second.
+func (l *Ledger) Note(e Event) { l.log.add(e, 0) }
+
+// Flush stores everything that the log and the use counters hold back.
+func (l *Ledger) Flush(ctx context.Context) error { return l.log.Flush(ctx) }
+
+// Events gives a page of the log: see Log.Events.
+func (l *Ledger) Events(ctx context.Context, after string, limit int) ([]string, string, error) {
+	return l.log.Events(ctx, after, limit)
+}
