@@ -1,0 +1,228 @@
+// Copyright the vault-plugin-secrets-ci authors
+// SPDX-License-Identifier: MPL-2.0
+
+package issue
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/approval"
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/identity"
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/policy"
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/roles"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
+)
+
+// plan is a request thought through to the point where only the platform is left
+// to be asked.
+type plan struct {
+	bound       *roles.Bound
+	gates       []policy.Gate
+	identity    *identity.Identity
+	reach       policy.Reach
+	permissions []providers.Permission
+	lease       policy.Lease
+	askedTTL    time.Duration
+	mountMax    time.Duration
+	required    int
+	approval    *approval.Approval
+}
+
+// plan asks every gate and keeps each answer, open or shut. The error is for what
+// is no gate: a role that is not there, storage that fails.
+func (s *Service) plan(ctx context.Context, req Request) (*plan, error) {
+	bound, err := s.roles.Load(ctx, req.Role)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{bound: bound, askedTTL: req.TTL, mountMax: s.mountMax()}
+	now := s.now()
+	p.gates = policy.StandingGates(bound.Role, bound.Surroundings, now)
+	if bound.Stage == nil || bound.Environment == nil {
+		return p, nil // the gates say so, and what follows needs both
+	}
+	p.required = policy.RequiredApprovals(bound.Role, bound.Surroundings)
+	p.add("caller_address", policy.CallerAddress(bound.Role, req.Caller.Address))
+	p.add("identity", s.identify(ctx, p, req.IDToken))
+	p.add("repositories", p.resolve(req))
+	p.permissions, err = policy.NarrowPermissions(bound.Role, req.Permissions, req.NamedPermissions)
+	p.add("permissions", err)
+	p.lease, err = policy.Cap(bound.Role, bound.Environment, req.TTL, policy.Limits{Mount: p.mountMax}, now)
+	p.add("ttl", err)
+	p.add("single_use", s.unseen(ctx, p))
+	p.add("approval", s.approved(ctx, p, req))
+	p.add("max_active", s.roomFor(bound.Role))
+	return p, nil
+}
+
+func (p *plan) add(gate string, err error) {
+	p.gates = append(p.gates, policy.Gate{Name: gate, Err: err})
+}
+
+func (p *plan) firstShut() error { return policy.FirstShut(p.gates) }
+
+// identify verifies the job's own token where the role has an issuer, and matches
+// what it claims against what role and environment bind.
+func (s *Service) identify(ctx context.Context, p *plan, idToken string) error {
+	role := p.bound.Role
+	if role.Issuer == "" {
+		return nil
+	}
+	verifier, err := s.issuers.Verifier(ctx, role.Issuer)
+	if err != nil {
+		return err
+	}
+	if idToken == "" {
+		return fault.New(fault.Denied, "identity: %s issues only against the job's own token: write id_token (a JWT of issuer %q) in the request body", role, role.Issuer)
+	}
+	proven, err := verifier.Verify(ctx, idToken)
+	if err != nil {
+		return err
+	}
+	if err := matchBound(p.bound, verifier.Issuer(), proven.Claims); err != nil {
+		return err
+	}
+	p.identity = proven
+	return nil
+}
+
+// matchBound holds the claims against the lists of the role and its environment:
+// both must pass, and where the issuer vouches for everybody they must say whose
+// jobs may come.
+func matchBound(b *roles.Bound, issuer identity.Issuer, claims identity.Claims) error {
+	var bounds []identity.Bound
+	for _, list := range []struct {
+		of     string
+		claims []string
+	}{
+		{"role " + b.Role.Name, b.Role.BoundClaims},
+		{"environment " + b.Role.Environment, b.Environment.BoundClaims},
+	} {
+		bound, err := identity.ParseBound("bound_claims", list.claims)
+		if err != nil {
+			return fault.New(fault.Denied, "identity: %s: %w", list.of, err)
+		}
+		if ok, why := bound.Match(claims); !ok {
+			return fault.New(fault.Denied, "identity: bound_claims of %s: %s", list.of, why)
+		}
+		bounds = append(bounds, bound)
+	}
+	if ok, why := issuer.Binds(bounds...); !ok {
+		return fault.New(fault.Denied, "identity: %s", why)
+	}
+	return nil
+}
+
+// boundTexts are the claims that are bound, for a renewal to match again.
+func (p *plan) boundTexts() map[string]string {
+	texts := map[string]string{}
+	for _, list := range [][]string{p.bound.Role.BoundClaims, p.bound.Environment.BoundClaims} {
+		for _, entry := range list {
+			name, _, _ := strings.Cut(entry, "=")
+			if text, ok := p.identity.Claims.Text(name); ok {
+				texts[name] = text
+			}
+		}
+	}
+	return texts
+}
+
+// claimsOf makes claims of kept texts.
+func claimsOf(texts map[string]string) (identity.Claims, error) {
+	encoded, err := json.Marshal(texts)
+	if err != nil {
+		return identity.Claims{}, err
+	}
+	return identity.ParseClaims(encoded)
+}
+
+// resolve finds the exact repositories.
+func (p *plan) resolve(req Request) error {
+	entries, err := policy.ParseRepositories(p.bound.Role.Repositories, p.bound.Config.Account)
+	if err != nil {
+		return err
+	}
+	var claims identity.Claims
+	if p.identity != nil {
+		claims = p.identity.Claims
+	}
+	entries, templated, err := policy.ResolveTemplates(entries, claims)
+	if err != nil {
+		return err
+	}
+	p.reach, err = policy.Narrow(p.bound.Role, entries, req.Repositories, req.NamedRepositories)
+	p.reach.Narrowed = p.reach.Narrowed || templated
+	return err
+}
+
+func (s *Service) unseen(ctx context.Context, p *plan) error {
+	if !p.bound.Role.SingleUse {
+		return nil
+	}
+	if p.identity == nil {
+		return fault.New(fault.Denied, "single_use: there is no proven id_token to count by")
+	}
+	return s.seen.check(ctx, p.identity)
+}
+
+// approved finds the approval that the role needs.
+func (s *Service) approved(ctx context.Context, p *plan, req Request) error {
+	if p.required == 0 {
+		return nil
+	}
+	role := p.bound.Role.Name
+	ask := "ask with: vault write <mount>/approvals/" + role + " reason=\"...\""
+	if req.ApprovalID == "" {
+		return fault.New(fault.Denied, "approval: %d other(s) must approve; %s, then write approval_id here", p.required, ask)
+	}
+	a, err := s.approvals.Get(ctx, role, req.ApprovalID)
+	if fault.Is(err, fault.NotFound) {
+		return fault.New(fault.Denied, "approval: %w; %s", err, ask)
+	}
+	if err != nil {
+		return err
+	}
+	basis, err := s.basis(p.bound)
+	if err != nil {
+		return err
+	}
+	switch status := a.StatusAt(s.now(), basis); status {
+	case approval.Approved:
+	case approval.Pending:
+		return fault.New(fault.Denied, "approval: %q is still to be decided (%d needed)", a.ID, a.Required)
+	case approval.Void:
+		return fault.New(fault.Denied, "approval: %q is void: role, stage, environment or config changed since; %s", a.ID, ask)
+	default:
+		return fault.New(fault.Denied, "approval: %q is %s; %s", a.ID, status, ask)
+	}
+	if a.Required < p.required {
+		return fault.New(fault.Denied, "approval: %q was for fewer people than the %d that are needed now; %s", a.ID, p.required, ask)
+	}
+	var run *identity.Run
+	if p.identity != nil {
+		current, err := p.identity.Run()
+		if err != nil {
+			return err
+		}
+		run = &current
+	}
+	if ok, why := a.For(req.Caller, run); !ok {
+		return fault.New(fault.Denied, "approval: %q does not serve: %s; %s", a.ID, why, ask)
+	}
+	p.approval = a
+	return nil
+}
+
+// roomFor tells whether max_active leaves room now; the mint reserves it for real.
+func (s *Service) roomFor(role *policy.Role) error {
+	release, err := s.ledger.Reserve(role.Name, role.MaxActive)
+	if err != nil {
+		return err
+	}
+	release()
+	return nil
+}

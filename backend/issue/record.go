@@ -1,0 +1,117 @@
+// Copyright the vault-plugin-secrets-ci authors
+// SPDX-License-Identifier: MPL-2.0
+
+package issue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/connect"
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/ledger"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers"
+)
+
+// undoBudget bounds the revocation of a token that cannot be handed out.
+const undoBudget = 10 * time.Second
+
+// reserve takes what is counted before the mint: a place under max_active, the job
+// token's one credential, the approval. All are given back when it fails.
+func (s *Service) reserve(ctx context.Context, p *plan) (release func(), err error) {
+	var held []func()
+	release = func() {
+		for _, f := range held {
+			f()
+		}
+	}
+	place, err := s.ledger.Reserve(p.bound.Role.Name, p.bound.Role.MaxActive)
+	if err != nil {
+		return nil, err
+	}
+	held = append(held, place)
+	if p.bound.Role.SingleUse {
+		once, err := s.seen.claim(ctx, p.identity)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		held = append(held, once)
+	}
+	if p.approval != nil {
+		claimed, err := s.approvals.Claim(p.approval)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		held = append(held, claimed)
+	}
+	return release, nil
+}
+
+// record writes the token into the ledger, after what it uses up. A crash between
+// the two costs somebody an approval; the other way round it would give away two
+// credentials for one.
+func (s *Service) record(ctx context.Context, p *plan, live *ledger.Live, token *providers.Token) error {
+	ctx, cancel := context.WithTimeout(ctx, undoBudget+5*time.Second)
+	defer cancel()
+	if err := s.burn(ctx, p, live.TokenID); err != nil {
+		return s.discard(ctx, p.bound.Link, live, token, err)
+	}
+	if err := s.ledger.Open(ctx, live, token.Secret); err != nil {
+		if p.approval != nil {
+			if restoreErr := s.approvals.Restore(ctx, p.approval); restoreErr != nil {
+				s.logger.Warn("an approval stays used although its token could not be recorded", "approval_id", p.approval.ID, "error", restoreErr)
+			}
+		}
+		return s.discard(ctx, p.bound.Link, live, token, fmt.Errorf("issue: record the token: %w", err))
+	}
+	if p.approval != nil {
+		s.ledger.Note(ledger.Event{Type: ledger.EventApprovalUsed, Time: s.now(), Record: &live.Record, More: map[string]any{"approval_id": p.approval.ID}})
+	}
+	return nil
+}
+
+func (s *Service) burn(ctx context.Context, p *plan, tokenID string) error {
+	if p.bound.Role.SingleUse {
+		if err := s.seen.burn(ctx, p.identity); err != nil {
+			return err
+		}
+	}
+	if p.approval != nil {
+		return s.approvals.Burn(ctx, p.approval, tokenID)
+	}
+	return nil
+}
+
+// discard revokes a token that is not on record. Where that fails, a record is
+// written after all, so that the queue can go on.
+func (s *Service) discard(ctx context.Context, link *connect.Link, live *ledger.Live, token *providers.Token, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoBudget)
+	defer cancel()
+	err := link.Gate.Do(ctx, connect.Revoke, func(ctx context.Context) error {
+		return link.Connection.Revoke(ctx, providers.Handle{Value: live.Handle, MintedAt: live.IssuedAt})
+	})
+	if err == nil {
+		return cause
+	}
+	live.Status, live.Killed, live.LastError, live.Attempts = ledger.Revoking, ledger.BySweep, err.Error(), 1
+	live.LeaseUntil = live.IssuedAt
+	if live.ExpiresAt.IsZero() {
+		live.ExpiresAt = live.IssuedAt
+	}
+	if openErr := s.ledger.Open(ctx, live, token.Secret); openErr != nil {
+		s.logger.Error("a token that was refused could be neither revoked nor recorded", "token_id", live.TokenID, "token_sha256", live.TokenSHA256, "error", err, "record_error", openErr)
+		return cause
+	}
+	s.revoker.Adopt(live)
+	return cause
+}
+
+// takeBack revokes a token that is on record.
+func (s *Service) takeBack(ctx context.Context, live *ledger.Live, cause error) error {
+	if err := s.revoker.Token(ctx, live.TokenID, ledger.ByKill); err != nil {
+		s.logger.Warn("a token that was not handed out is still to be revoked", "token_id", live.TokenID, "error", err)
+	}
+	return cause
+}

@@ -1,0 +1,174 @@
+// Copyright the vault-plugin-secrets-ci authors
+// SPDX-License-Identifier: MPL-2.0
+
+// Package revoke kills tokens. Whoever asks (a lease that ends, an operator, an
+// exposure, the sweep, the queue), it is the same function that does it.
+package revoke
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/logical"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/connect"
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/ledger"
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/metrics"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
+)
+
+const (
+	// callBudget bounds one try: Vault holds a worker and a lock meanwhile.
+	callBudget = 5 * time.Second
+	// bookBudget bounds what we write of it.
+	bookBudget = 15 * time.Second
+	// vaultTries is how often a try of Vault's may fail. Vault gives up after six
+	// and then holds an irrevocable lease for ever; the third is answered with
+	// success and the engine goes on alone.
+	vaultTries = 3
+)
+
+// Service revokes the tokens of one mount.
+type Service struct {
+	ledger      *ledger.Ledger
+	connections *connect.Service
+	storage     logical.Storage
+	now         func() time.Time
+	logger      hclog.Logger
+	metrics     *metrics.Metrics
+
+	// flight lets all who want the same token dead share one call.
+	flight singleflight.Group
+	queue  *queue
+	orders *orders
+}
+
+// New makes the service.
+func New(storage logical.Storage, l *ledger.Ledger, c *connect.Service, now func() time.Time, logger hclog.Logger, m *metrics.Metrics) *Service {
+	return &Service{
+		ledger: l, connections: c, storage: storage, now: now, logger: logger, metrics: m,
+		queue: newQueue(now), orders: newOrders(),
+	}
+}
+
+// Token kills one token. It returns nil when the token is dead, and the platform's
+// error when it could not be killed: the record is then `revoking` and the queue
+// goes on trying. A token that is not live any more is success.
+func (s *Service) Token(ctx context.Context, id string, by ledger.Cause) error {
+	_, err, _ := s.flight.Do(id, func() (any, error) {
+		// Neither a caller that goes away nor one that shares this call may stop it
+		// between the platform's answer and our record of it.
+		return nil, s.try(context.WithoutCancel(ctx), id, by)
+	})
+	return err
+}
+
+// Lease kills the token of a lease on Vault's behalf. From the third failed try on
+// it answers with success and the revocation is the queue's alone.
+func (s *Service) Lease(ctx context.Context, id string) error {
+	err := s.Token(ctx, id, ledger.ByLease)
+	if err == nil {
+		return nil
+	}
+	book, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookBudget)
+	defer cancel()
+	live, changeErr := s.ledger.Change(book, id, func(l *ledger.Live) error {
+		l.VaultTries++
+		return nil
+	})
+	if fault.Is(changeErr, fault.NotFound) {
+		return nil // dead by now
+	}
+	if changeErr != nil || live.VaultTries < vaultTries {
+		return err
+	}
+	if live.VaultTries == vaultTries {
+		s.logger.Warn("revocation is handed over to the engine's queue", "token_id", id, "config", live.Config, "error", err)
+		s.ledger.Note(ledger.Event{
+			Type: ledger.EventHandedOver, Time: s.now(), Record: &live.Record,
+			More: map[string]any{"attempts": live.Attempts, "error": live.LastError},
+		})
+	}
+	return nil
+}
+
+// try makes one try and books what came of it.
+func (s *Service) try(ctx context.Context, id string, by ledger.Cause) error {
+	live, err := s.ledger.Live(ctx, id)
+	if err != nil || live == nil {
+		return err
+	}
+	if live.Killed != "" {
+		by = live.Killed
+	}
+	if live.DeadByItself(s.now()) {
+		return s.close(ctx, live, ledger.Ending{Status: ledger.Expired, By: ledger.ByExpiry, At: s.now()})
+	}
+	if err := s.call(ctx, live); err != nil {
+		return s.failed(ctx, live, by, err)
+	}
+	return s.close(ctx, live, ledger.Ending{Status: ledger.Revoked, By: by, At: s.now()})
+}
+
+// call tells the platform, through the newest connection to where it was made.
+func (s *Service) call(ctx context.Context, live *ledger.Live) error {
+	ctx, cancel := context.WithTimeout(ctx, callBudget)
+	defer cancel()
+	link, err := s.connections.LinkAt(ctx, live.Config, live.BaseURL)
+	if err != nil {
+		return err
+	}
+	return link.Gate.Do(ctx, connect.Revoke, func(ctx context.Context) error {
+		return link.Connection.Revoke(ctx, providers.Handle{Value: live.Handle, MintedAt: live.IssuedAt})
+	})
+}
+
+func (s *Service) close(ctx context.Context, live *ledger.Live, end ledger.Ending) error {
+	ctx, cancel := context.WithTimeout(ctx, bookBudget)
+	defer cancel()
+	if err := s.ledger.Close(ctx, live.TokenID, end); err != nil {
+		return fmt.Errorf("revoke: record the end of %s: %w", live.TokenID, err)
+	}
+	s.queue.remove(live.TokenID)
+	s.metrics.Closed(live.Config, string(end.By))
+	s.logger.Debug("token is dead", "token_id", live.TokenID, "role", live.Role, "by", end.By)
+	return nil
+}
+
+// failed books a failed try. The record says `revoking` from the first one on, and
+// why the token is to die, so that no renewal keeps it.
+func (s *Service) failed(ctx context.Context, live *ledger.Live, by ledger.Cause, cause error) error {
+	ctx, cancel := context.WithTimeout(ctx, bookBudget)
+	defer cancel()
+	first := live.Status == ledger.Active
+	changed, err := s.ledger.Change(ctx, live.TokenID, func(l *ledger.Live) error {
+		l.Status, l.Killed = ledger.Revoking, by
+		l.Attempts++
+		l.LastError = cause.Error()
+		return nil
+	})
+	if fault.Is(err, fault.NotFound) {
+		return nil // dead by now
+	}
+	if err != nil {
+		return fmt.Errorf("revoke: record the failed try for %s: %w (it failed with: %w)", live.TokenID, err, cause)
+	}
+	s.queue.add(changed)
+	if first {
+		s.ledger.Note(ledger.Event{
+			Type: ledger.EventRevocationFailed, Time: s.now(), Record: &changed.Record,
+			More: map[string]any{"attempts": changed.Attempts, "error": changed.LastError},
+		})
+	}
+	return fmt.Errorf("revoke %s: %w", live.TokenID, cause)
+}
+
+// Queued is how many revocations the engine owes and how old the oldest is.
+func (s *Service) Queued() (length int, oldest time.Duration) { return s.queue.size() }
+
+// Adopt puts a record that a predecessor left into the queue.
+func (s *Service) Adopt(live *ledger.Live) { s.queue.add(live) }
