@@ -1,0 +1,117 @@
+// Copyright the vault-plugin-secrets-ci authors
+// SPDX-License-Identifier: MPL-2.0
+
+package paths
+
+import (
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
+)
+
+func text(description string) *framework.FieldSchema {
+	return &framework.FieldSchema{Type: framework.TypeString, Description: description}
+}
+
+func texts(description string) *framework.FieldSchema {
+	return &framework.FieldSchema{Type: framework.TypeCommaStringSlice, Description: description}
+}
+
+func number(description string, otherwise int) *framework.FieldSchema {
+	return &framework.FieldSchema{Type: framework.TypeInt, Description: description, Default: otherwise}
+}
+
+func yesNo(description string) *framework.FieldSchema {
+	return &framework.FieldSchema{Type: framework.TypeBool, Description: description}
+}
+
+func duration(description string) *framework.FieldSchema {
+	return &framework.FieldSchema{Type: framework.TypeDurationSecond, Description: description}
+}
+
+func secret(description string) *framework.FieldSchema {
+	return &framework.FieldSchema{Type: framework.TypeString, Description: description, DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}}
+}
+
+func name(of string) *framework.FieldSchema {
+	return &framework.FieldSchema{Type: framework.TypeString, Description: "Name of the " + of + "."}
+}
+
+// input reads what was written into the fields of a value that starts out as its
+// defaults (a write, which replaces) or as what is stored (a PATCH, which merges).
+// A field that is null goes back to its default.
+type input struct {
+	d   *framework.FieldData
+	err error
+}
+
+// given reports whether the field was written, null included.
+func (in *input) given(field string) bool {
+	_, there := in.d.Raw[field]
+	return there
+}
+
+// value is the field's value, or its default where it is null; written is false
+// where it was left out.
+func (in *input) value(field string) (value any, written bool) {
+	if in.err != nil || !in.given(field) {
+		return nil, false
+	}
+	if in.d.Raw[field] == nil {
+		return in.d.Schema[field].DefaultOrZero(), true
+	}
+	value, ok, err := in.d.GetOkErr(field)
+	if err != nil {
+		in.err = fault.InvalidField(field, "%w", err)
+		return nil, false
+	}
+	if !ok {
+		return in.d.Schema[field].DefaultOrZero(), true
+	}
+	return value, true
+}
+
+func (in *input) text(field string, to *string) {
+	if v, ok := in.value(field); ok {
+		*to, _ = v.(string)
+	}
+}
+
+func (in *input) texts(field string, to *[]string) {
+	if v, ok := in.value(field); ok {
+		list, _ := v.([]string)
+		*to = append([]string{}, list...)
+	}
+}
+
+func (in *input) number(field string, to *int) {
+	if v, ok := in.value(field); ok {
+		*to, _ = v.(int)
+	}
+}
+
+func (in *input) yesNo(field string, to *bool) {
+	if v, ok := in.value(field); ok {
+		*to, _ = v.(bool)
+	}
+}
+
+func (in *input) duration(field string, to *time.Duration) {
+	if v, ok := in.value(field); ok {
+		seconds, _ := v.(int)
+		*to = time.Duration(seconds) * time.Second
+	}
+}
+
+// seconds is a duration as answers write it.
+func seconds(d time.Duration) int { return int(d / time.Second) }
+
+// list is a list as answers write it: empty, never null.
+func list(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
