@@ -23,9 +23,9 @@ const tokenIDKey = "token_id"
 func askFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		"role":         name("role"),
-		"repositories": texts("Repositories to narrow the credential to; required where the role allows by pattern."),
-		"permissions":  texts("Permissions to narrow the credential to, as resource=level."),
-		"ttl":          duration("Shorter first life than the role's."),
+		"repositories": query(texts("Repositories to narrow the credential to; required where the role allows by pattern.")),
+		"permissions":  query(texts("Permissions to narrow the credential to, as resource=level.")),
+		"ttl":          query(duration("Shorter first life than the role's.")),
 		"id_token":     secret("The job's own OIDC token, where the role has an issuer. In the request body only."),
 		"approval_id":  text("Approval to use, where one is needed. In the request body only."),
 	}
@@ -67,6 +67,8 @@ func (h credsHandler) handle(ctx context.Context, req *logical.Request, d *frame
 	}
 	resp := leaseSecret(h.e).Response(showCredential(credential), map[string]any{tokenIDKey: credential.TokenID})
 	resp.Secret.TTL, resp.Secret.MaxTTL = credential.Lease.TTL, credential.Lease.MaxTTL
+	// What no renewal could prolong is better read anew in time: clients know by this.
+	resp.Secret.Renewable = credential.Lease.MaxTTL > credential.Lease.TTL
 	resp.Warnings = credential.Warnings
 	return resp, nil
 }

@@ -39,7 +39,12 @@ type Gate struct {
 	all          *semaphore.Weighted
 	revocations  *semaphore.Weighted
 	limitedUntil time.Time
+	// strikes counts limits without a time that came with no success in between.
+	strikes int
 }
+
+// mostWait bounds the doubling of waits that no platform asked for.
+const mostWait = time.Hour
 
 func newGate(config string, size int, now func() time.Time, m *metrics.Metrics) *Gate {
 	g := &Gate{config: config, now: now, metrics: m}
@@ -113,15 +118,27 @@ func (g *Gate) acquire(ctx context.Context, call Call) (release func(), err erro
 	return release, nil
 }
 
-// learn notes the wait that the platform asked for.
+// learn notes the wait that the platform asked for. Where it named none, each such
+// answer in a row doubles the wait: whoever persists gets banned.
 func (g *Gate) learn(err error) {
-	var f *fault.Error
-	if !errors.As(err, &f) || f.Kind != fault.Limited || f.RetryAfter <= 0 {
-		return
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if until := g.now().Add(f.RetryAfter); until.After(g.limitedUntil) {
+	var f *fault.Error
+	if !errors.As(err, &f) || f.Kind != fault.Limited || f.RetryAfter <= 0 {
+		if err == nil {
+			g.strikes = 0
+		}
+		return
+	}
+	now, wait := g.now(), f.RetryAfter
+	if f.Guessed {
+		if now.Before(g.limitedUntil) {
+			return // calls that were in flight together were limited together
+		}
+		wait = min(wait<<min(g.strikes, 10), mostWait)
+		g.strikes++
+	}
+	if until := now.Add(wait); until.After(g.limitedUntil) {
 		g.limitedUntil = until
 	}
 }

@@ -61,7 +61,10 @@ type Error struct {
 	// RetryAfter is how long to wait before asking again, for Limited and,
 	// where known, Unavailable.
 	RetryAfter time.Duration
-	msg        string
+	// Guessed: the platform limits us but named no time; RetryAfter is ours. Who
+	// meets such a limit again and again waits ever longer.
+	Guessed bool
+	msg     string
 	cause      error
 }
 
@@ -95,6 +98,16 @@ func LimitedFor(wait time.Duration, format string, args ...any) *Error {
 	e.RetryAfter = wait
 	return e
 }
+
+// LimitedSomehow says that the platform limits us without saying for how long.
+func LimitedSomehow(format string, args ...any) *Error {
+	e := LimitedFor(leastWait, format, args...)
+	e.Guessed = true
+	return e
+}
+
+// leastWait is how long to leave a platform alone that named no time.
+const leastWait = time.Minute
 
 // KindOf is the kind of the outermost fault in err's chain; Internal where there
 // is none.

@@ -115,10 +115,13 @@ func (c *client) fault(r request, status int, header http.Header, body []byte) e
 	case status == http.StatusUnauthorized:
 		return fault.New(fault.Unauthorized, "gitea: the server does not accept username and password (of an account without two-factor login): %s", message)
 	case status == http.StatusTooManyRequests:
-		return fault.LimitedFor(retryAfter(header, time.Minute), "gitea: the server limits us: %s", message)
+		if wait := retryAfter(header); wait > 0 {
+			return fault.LimitedFor(wait, "gitea: the server limits us: %s", message)
+		}
+		return fault.LimitedSomehow("gitea: the server limits us: %s", message)
 	case status >= http.StatusInternalServerError:
 		e := fault.New(fault.Unavailable, "gitea: %s: status %d: %s", call, status, message)
-		e.RetryAfter = retryAfter(header, 0)
+		e.RetryAfter = retryAfter(header)
 		return e
 	case status >= http.StatusBadRequest:
 		return fault.New(fault.Refused, "gitea: %s: status %d: %s", call, status, message)
@@ -142,12 +145,12 @@ func (c *client) message(body []byte, secret string) (string, bool) {
 	return transport.Clean(answer.Message, basic, c.password, secret), true
 }
 
-// retryAfter is the wait that an answer asks for, at least a second, or the given
-// one where it asks for none.
-func retryAfter(header http.Header, otherwise time.Duration) time.Duration {
+// retryAfter is the wait that an answer asks for, at least a second; zero where it
+// asks for none.
+func retryAfter(header http.Header) time.Duration {
 	seconds, err := strconv.Atoi(strings.TrimSpace(header.Get("Retry-After")))
 	if err != nil || seconds < 0 {
-		return otherwise
+		return 0
 	}
 	return max(time.Second, time.Duration(seconds)*time.Second)
 }

@@ -155,7 +155,7 @@ func (c *client) refusal(resp *http.Response, bearer string) error {
 		}
 	}
 	if limited(resp, body.Message, body.Docs) {
-		return fault.LimitedFor(c.wait(resp), "github: limits us: %s", refused)
+		return c.limitFault(resp, refused)
 	}
 	switch {
 	case resp.StatusCode >= 500:

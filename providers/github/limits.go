@@ -8,15 +8,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 )
 
-const (
-	// defaultWait is what GitHub asks for where a limit names no time.
-	defaultWait = time.Minute
-	// longestWait bounds what an answer can make us wait: GitHub's limits are by
-	// the hour, and clocks differ.
-	longestWait = 2 * time.Hour
-)
+// longestWait bounds what an answer can make us wait: GitHub's limits are by the
+// hour, and clocks differ.
+const longestWait = 2 * time.Hour
 
 // limited tells a limit from a plain no: both may be 403.
 func limited(resp *http.Response, message, docs string) bool {
@@ -33,22 +31,29 @@ func limited(resp *http.Response, message, docs string) bool {
 	return false
 }
 
-// wait is how long a limit holds: what Retry-After says, else until the primary
-// limit is reset, else a minute.
-func (c *client) wait(resp *http.Response) time.Duration {
+// limitFault is a limit with the time that it holds: what Retry-After says, else
+// until the primary limit is reset. Secondary limits often name none.
+func (c *client) limitFault(resp *http.Response, refused error) error {
+	if wait, told := c.wait(resp); told {
+		return fault.LimitedFor(wait, "github: limits us: %s", refused)
+	}
+	return fault.LimitedSomehow("github: limits us: %s", refused)
+}
+
+func (c *client) wait(resp *http.Response) (wait time.Duration, told bool) {
 	if wait, told := retryAfter(resp); told {
-		return wait
+		return wait, true
 	}
 	if resp.Header.Get("X-RateLimit-Remaining") != "0" {
-		return defaultWait
+		return 0, false
 	}
 	reset, err := strconv.ParseInt(resp.Header.Get("X-RateLimit-Reset"), 10, 64)
 	if err != nil {
-		return defaultWait
+		return 0, false
 	}
 	// The reset is a time of GitHub's clock: measure it from there.
 	now := c.now().Add(-c.clockAhead(resp))
-	return clamp(time.Unix(reset, 0).Sub(now))
+	return clamp(time.Unix(reset, 0).Sub(now)), true
 }
 
 // retryAfter reads the header of that name, in seconds.

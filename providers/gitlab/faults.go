@@ -53,12 +53,12 @@ func (c *connection) refusal(r request, resp *http.Response, body []byte) error 
 		return say(fault.Unauthorized, ": our token lacks the scope api")
 	case status == http.StatusTooManyRequests:
 		e := fault.New(fault.Limited, "gitlab: %s %s: %w", r.method, r.path, cause)
-		e.RetryAfter = waitOf(resp.Header, c.now())
+		e.RetryAfter, e.Guessed = waitOf(resp.Header, c.now())
 		return e
 	case status >= 500:
 		e := fault.New(fault.Unavailable, "gitlab: %s %s: %w", r.method, r.path, cause)
 		if resp.Header.Get("Retry-After") != "" {
-			e.RetryAfter = waitOf(resp.Header, c.now())
+			e.RetryAfter, _ = waitOf(resp.Header, c.now())
 		}
 		return e
 	case status == http.StatusForbidden:
@@ -108,9 +108,8 @@ func flatten(message any) string {
 }
 
 // waitOf reads how long to wait: Retry-After in seconds or as a date, else the
-// time in RateLimit-Reset, else a minute.
-func waitOf(h http.Header, now time.Time) time.Duration {
-	wait := time.Duration(0)
+// time in RateLimit-Reset, else a minute, which is our guess.
+func waitOf(h http.Header, now time.Time) (wait time.Duration, guessed bool) {
 	if seconds, err := strconv.ParseInt(h.Get("Retry-After"), 10, 32); err == nil {
 		wait = time.Duration(seconds) * time.Second
 	} else if at, err := http.ParseTime(h.Get("Retry-After")); err == nil {
@@ -119,9 +118,9 @@ func waitOf(h http.Header, now time.Time) time.Duration {
 		wait = time.Unix(reset, 0).Sub(now)
 	}
 	if wait <= 0 {
-		return defaultWait
+		return defaultWait, true
 	}
-	return min(wait, longestWait)
+	return min(wait, longestWait), false
 }
 
 // refusalOf is the platform's answer inside an error; its status is 0 where there

@@ -25,6 +25,8 @@ type controlFault struct {
 //
 //	GET    /_simulator/tokens    every token's state, by its SHA-256
 //	GET    /_simulator/requests  what was seen
+//	DELETE /_simulator/requests  forget it
+//	GET    /_simulator/counts    how much was seen, and how many tokens live
 //	POST   /_simulator/fail      a Fault from now on
 //	DELETE /_simulator/fail      no Fault any more
 func (s *Simulator) controlHandler() http.Handler {
@@ -34,6 +36,13 @@ func (s *Simulator) controlHandler() http.Handler {
 	})
 	mux.HandleFunc("GET /_simulator/requests", func(w http.ResponseWriter, _ *http.Request) {
 		respond(http.StatusOK, object{"counts": s.Counts(), "max_concurrent": s.MaxConcurrent(), "requests": s.Requests()}).write(w)
+	})
+	mux.HandleFunc("DELETE /_simulator/requests", func(w http.ResponseWriter, _ *http.Request) {
+		s.ClearRequests()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("GET /_simulator/counts", func(w http.ResponseWriter, _ *http.Request) {
+		respond(http.StatusOK, object{"counts": s.Counts(), "max_concurrent": s.MaxConcurrent(), "live": s.Live()}).write(w)
 	})
 	mux.HandleFunc("POST /_simulator/fail", s.controlFail)
 	mux.HandleFunc("DELETE /_simulator/fail", func(w http.ResponseWriter, _ *http.Request) {

@@ -42,6 +42,13 @@ func TestControl(t *testing.T) {
 	}
 	seen := s.do("GET", "/_simulator/requests", "", nil).object(t)
 	require.EqualValues(t, 2, seen["counts"].(map[string]any)["GET /app"])
+
+	counts := func() map[string]any { return s.do("GET", "/_simulator/counts", "", nil).object(t) }
+	require.EqualValues(t, 2, counts()["counts"].(map[string]any)["GET /app"])
+	require.EqualValues(t, 1, counts()["max_concurrent"])
+	require.EqualValues(t, 0, counts()["live"])
+	require.Equal(t, http.StatusNoContent, s.do("DELETE", "/_simulator/requests", "", nil).status)
+	require.Empty(t, counts()["counts"])
 }
 
 func TestControlIsOffByDefault(t *testing.T) {

@@ -160,6 +160,7 @@ func (s *Simulator) authenticate(c *call) (identity string, refusal *answer) {
 func (s *Simulator) commonHeader(header http.Header) {
 	id, _ := uuid.GenerateUUID() // fails only without randomness
 	header.Set("Content-Type", contentType)
+	header.Set("Date", s.now().UTC().Format(http.TimeFormat))
 	header.Set("X-Github-Request-Id", strings.ToUpper(id))
 	header.Set("X-Github-Media-Type", "github.v3; format=json")
 	header.Set("Cache-Control", "no-store")
