@@ -57,6 +57,7 @@ var statuses = map[fault.Kind]int{
 	fault.Denied: http.StatusForbidden, fault.NotFound: http.StatusNotFound, fault.Conflict: http.StatusConflict,
 	fault.Unauthorized: http.StatusBadGateway, fault.Nonsense: http.StatusBadGateway,
 	fault.Limited: http.StatusTooManyRequests, fault.Unavailable: http.StatusServiceUnavailable,
+	fault.Unproven: http.StatusServiceUnavailable,
 }
 
 func answer(err error) (*logical.Response, error) {

@@ -87,7 +87,8 @@ type Vocabulary interface {
 // It is immutable and safe for any number of goroutines at once. Each method
 // obeys its context, holds no lock across I/O, and returns errors as package
 // fault describes: Refused, Unauthorized, Nonsense, Limited (with the wait that
-// the platform signalled), Unavailable. None of them holds a secret.
+// the platform signalled), Unavailable, Unproven (Revoke alone). None of them
+// holds a secret.
 type Connection interface {
 	// BaseURL is the platform's API address in its one canonical spelling. Tokens
 	// made through this connection are revoked there.

@@ -42,12 +42,15 @@ const (
 	Limited
 	// Unavailable: the platform (or our own start-up) does not answer yet.
 	Unavailable
+	// Unproven: the platform answers, but not so that a token is known to be dead.
+	Unproven
 )
 
 var names = map[Kind]string{
 	Internal: "internal", Invalid: "invalid", Denied: "denied", NotFound: "not_found",
 	Conflict: "conflict", Refused: "refused", Unauthorized: "unauthorized",
 	Nonsense: "nonsense", Limited: "limited", Unavailable: "unavailable",
+	Unproven: "unproven",
 }
 
 // String is the kind's name as metrics and records show it.
@@ -65,7 +68,7 @@ type Error struct {
 	// meets such a limit again and again waits ever longer.
 	Guessed bool
 	msg     string
-	cause      error
+	cause   error
 }
 
 func (e *Error) Error() string {

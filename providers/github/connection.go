@@ -67,7 +67,7 @@ func newConnection(s providers.Settings) (*connection, error) {
 	c := &connection{
 		base: base, now: s.Now,
 		appID: value(fieldAppID), organization: value(fieldOrganization), installation: value(fieldInstallation),
-		pauses:  []time.Duration{200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond, 1600 * time.Millisecond},
+		pauses:  []time.Duration{200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond, 1200 * time.Millisecond, 1500 * time.Millisecond},
 		retries: []time.Duration{time.Second, 5 * time.Second, time.Minute, 5 * time.Minute},
 	}
 	if err := c.checkFields(); err != nil {

@@ -14,14 +14,13 @@ import (
 )
 
 // replicated is the age from which on each of GitHub's servers knows a token, so
-// that "unknown" proves that it is dead.
-const replicated = time.Minute
+// that "unknown" proves that it is dead: replication is a matter of a second or two.
+const replicated = 4 * time.Second
 
 // Revoke kills a token. GitHub has no other way than to be asked by the token
 // itself, and answers 401 for one that is dead; but so it does for one that is so
-// young that not all its servers know it. Such a one is tried again for some three
-// seconds and then reported as Unavailable, with the wait after which the answer
-// will prove something.
+// young that not all its servers know it. Such a one is tried again until it is old
+// enough for the answer to prove something, or the context ends.
 func (c *connection) Revoke(ctx context.Context, h providers.Handle) error {
 	if !isToken(h.Value) {
 		return fault.New(fault.Invalid, "github: the handle is not a token")
@@ -38,20 +37,12 @@ func (c *connection) Revoke(ctx context.Context, h providers.Handle) error {
 		}
 		unknown := status == http.StatusUnauthorized || status == http.StatusForbidden
 		if age >= replicated || !unknown || try == len(c.pauses) {
-			return unproven(err, age)
+			return fault.New(fault.Unproven, "github: the token is not yet proven dead: %w", err)
 		}
 		if err := pause(ctx, c.pauses[try]); err != nil {
 			return transport.Fault("github", err)
 		}
 	}
-}
-
-// unproven says that a token is not known to be dead. One of a suspended
-// installation is among these: it works again when the suspension is lifted.
-func unproven(err error, age time.Duration) error {
-	unavailable := fault.New(fault.Unavailable, "github: the token is not yet proven dead: %s", err)
-	unavailable.RetryAfter = max(replicated-age, 0)
-	return unavailable
 }
 
 func pause(ctx context.Context, wait time.Duration) error {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -45,8 +46,7 @@ func TestRevokeOfAYoungToken(t *testing.T) {
 			token := mustMint(t, c, acmeGrant(t, "contents=read"))
 			handle := providers.Handle{Value: token.Handle, MintedAt: clock.now()}
 			err := c.Revoke(t.Context(), handle)
-			requireFault(t, err, fault.Unavailable, "not yet proven dead")
-			require.Equal(t, replicated, fault.RetryAfter(err))
+			requireFault(t, err, fault.Unproven, "not yet proven dead")
 			require.Equal(t, 1, w.Live())
 			clock.advance(11 * time.Second)
 			require.NoError(t, c.Revoke(t.Context(), handle))
@@ -67,6 +67,19 @@ func TestRevokeWaitsForReplication(t *testing.T) {
 	require.Zero(t, w.Live())
 }
 
+// TestRevokeOfAYoungTokenThatIsGone: somebody else was faster, and one call finds out.
+func TestRevokeOfAYoungTokenThatIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	c := w.connect(t, nil)
+	c.pauses = slices.Repeat([]time.Duration{500 * time.Millisecond}, 10)
+	token := mustMint(t, c, acmeGrant(t, "contents=read"))
+	handle := providers.Handle{Value: token.Handle, MintedAt: time.Now()}
+	require.NoError(t, c.Revoke(t.Context(), handle))
+	require.NoError(t, c.Revoke(t.Context(), handle))
+	require.GreaterOrEqual(t, time.Since(handle.MintedAt), replicated, "it was not believed before")
+}
+
 // TestRevokeWhenTheInstallationIsNotThere: uninstalled is dead, suspended is not.
 func TestRevokeWhenTheInstallationIsNotThere(t *testing.T) {
 	w := newWorld(t, githubtest.Options{})
@@ -74,7 +87,7 @@ func TestRevokeWhenTheInstallationIsNotThere(t *testing.T) {
 	token := mustMint(t, c, acmeGrant(t, "contents=read"))
 	handle := providers.Handle{Value: token.Handle, MintedAt: time.Now().Add(-2 * replicated)}
 	w.Suspend(w.in.ID)
-	requireFault(t, c.Revoke(t.Context(), handle), fault.Unavailable, "suspended")
+	requireFault(t, c.Revoke(t.Context(), handle), fault.Unproven, "suspended")
 	w.Uninstall(w.in.ID)
 	require.NoError(t, c.Revoke(t.Context(), handle))
 }
@@ -83,8 +96,8 @@ func TestRevokeTakesOnlyNothingForYes(t *testing.T) {
 	for status, kind := range map[int]fault.Kind{
 		http.StatusOK:       fault.Nonsense,
 		http.StatusAccepted: fault.Nonsense,
-		http.StatusNotFound: fault.Unavailable,
-		http.StatusTeapot:   fault.Unavailable,
+		http.StatusNotFound: fault.Unproven,
+		http.StatusTeapot:   fault.Unproven,
 	} {
 		c := canned(t, status, nil, `<html>Welcome</html>`)
 		err := c.Revoke(t.Context(), providers.Handle{Value: "ghs_something", MintedAt: time.Now().Add(-time.Hour)})
