@@ -11,6 +11,7 @@ import (
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/identity"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/policy"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 )
 
 const (
@@ -20,6 +21,8 @@ const (
 	UseWithin = 15 * time.Minute
 	// keepFor is how long an approval can be looked at after it was asked for.
 	keepFor = 30 * 24 * time.Hour
+	// mostText bounds a reason and a comment, in bytes: both are in the log.
+	mostText = 4 << 10
 )
 
 // Status is where an approval stands.
@@ -101,6 +104,18 @@ func (a *Approval) denied() bool {
 		}
 	}
 	return false
+}
+
+// spent is fault.Denied for an approval that no credential can be had on, whatever
+// time it is.
+func (a *Approval) spent() error {
+	switch {
+	case !a.UsedAt.IsZero():
+		return fault.New(fault.Denied, "approval: %q has been used", a.ID)
+	case a.denied():
+		return fault.New(fault.Denied, "approval: %q was denied", a.ID)
+	}
+	return nil
 }
 
 // count is the number of distinct people who approved.

@@ -54,14 +54,8 @@ type Request struct {
 
 // Ask puts up a request for others to decide.
 func (s *Service) Ask(ctx context.Context, r Request) (*Approval, error) {
-	if strings.TrimSpace(r.Reason) == "" {
-		return nil, fault.InvalidField("reason", "is required: say what the credential is for, for those who decide")
-	}
-	if r.Required == 0 {
-		return nil, fault.New(fault.Invalid, "role %q needs no approval; read creds/%s", r.Role, r.Role)
-	}
-	if r.Caller.EntityID == "" && r.Identity == nil {
-		return nil, fault.New(fault.Denied, "approval: who asks is not known: log in with a method that gives you an entity")
+	if err := checkRequest(r); err != nil {
+		return nil, err
 	}
 	id, err := uuid.GenerateUUID()
 	if err != nil {
@@ -85,15 +79,35 @@ func (s *Service) Ask(ctx context.Context, r Request) (*Approval, error) {
 	return a, s.tell(ctx, ledger.EventApprovalRequested, a, map[string]any{"reason": a.Reason, "display_name": a.DisplayName, "entity_id": a.EntityID})
 }
 
+// checkRequest holds that others can know who asks, and for what.
+func checkRequest(r Request) error {
+	switch {
+	case strings.TrimSpace(r.Reason) == "":
+		return fault.InvalidField("reason", "is required: say what the credential is for, for those who decide")
+	case len(r.Reason) > mostText:
+		return fault.InvalidField("reason", "has at most %d bytes", mostText)
+	case r.Required == 0:
+		return fault.New(fault.Invalid, "role %q needs no approval; read creds/%s", r.Role, r.Role)
+	case r.Caller.EntityID == "" && (r.Identity == nil || r.Identity.Job().Actor == ""):
+		// Nobody could be told from the asker then.
+		return fault.New(fault.Denied, "approval: who asks is not known: log in with a method that gives you an entity, or show an id_token that names the job's actor")
+	}
+	return nil
+}
+
 // Get returns an approval, or fault.NotFound.
 func (s *Service) Get(ctx context.Context, role, id string) (*Approval, error) {
 	a := &Approval{}
-	found, err := store.Get(ctx, s.storage, store.Approvals+role+"/"+id, a)
+	var found bool
+	var err error
+	if _, malformed := uuid.ParseUUID(id); malformed == nil { // it becomes part of a key
+		found, err = store.Get(ctx, s.storage, store.Approvals+role+"/"+id, a)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if !found {
-		return nil, fault.New(fault.NotFound, "there is no approval %q for role %q", id, role)
+		return nil, fault.New(fault.NotFound, "there is no such approval for role %q", role)
 	}
 	a.ID = id
 	return a, nil
@@ -111,6 +125,9 @@ func (s *Service) Roles(ctx context.Context) ([]string, error) {
 
 // Decide records one person's decision. basis is the role's as it is now.
 func (s *Service) Decide(ctx context.Context, role, id, basis string, d Decision) (*Approval, error) {
+	if len(d.Comment) > mostText {
+		return nil, fault.InvalidField("comment", "has at most %d bytes", mostText)
+	}
 	s.deciding.Lock()
 	defer s.deciding.Unlock()
 	a, err := s.Get(ctx, role, id)
@@ -172,42 +189,61 @@ func (s *Service) mayDecide(a *Approval, d Decision) error {
 }
 
 // Claim takes an approval for one credential that is being made: nobody else can
-// meanwhile. Check says why it cannot be had.
-func (s *Service) Claim(a *Approval) (release func(), err error) {
+// meanwhile, and nobody has used or denied it since a was read.
+func (s *Service) Claim(ctx context.Context, a *Approval) (release func(), err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.inUse[a.ID] {
+	taken := s.inUse[a.ID]
+	s.inUse[a.ID] = true
+	s.mu.Unlock()
+	if taken {
 		return nil, fault.New(fault.Denied, "approval: %q is being used this moment", a.ID)
 	}
-	s.inUse[a.ID] = true
-	return func() {
+	release = func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.inUse, a.ID)
-	}, nil
+	}
+	now, err := s.Get(ctx, a.Role, a.ID)
+	if err == nil {
+		err = now.spent()
+	}
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
 }
 
-// Burn marks an approval as used by a token.
+// Burn marks an approval as used by a token. One that was denied while the token
+// was being made is fault.Denied: from here on a denial comes too late and is told so.
 func (s *Service) Burn(ctx context.Context, a *Approval, tokenID string) error {
-	return s.setUsed(ctx, a, tokenID, s.now().UTC())
+	return s.change(ctx, a, func(now *Approval) error {
+		if err := now.spent(); err != nil {
+			return err
+		}
+		now.UsedAt, now.UsedBy = s.now().UTC(), tokenID
+		return nil
+	})
 }
 
 // Restore takes a Burn back whose token did not come about.
 func (s *Service) Restore(ctx context.Context, a *Approval) error {
-	return s.setUsed(ctx, a, "", time.Time{})
+	return s.change(ctx, a, func(now *Approval) error {
+		now.UsedAt, now.UsedBy = time.Time{}, ""
+		return nil
+	})
 }
 
-func (s *Service) setUsed(ctx context.Context, a *Approval, tokenID string, at time.Time) error {
+func (s *Service) change(ctx context.Context, a *Approval, f func(*Approval) error) error {
 	s.deciding.Lock()
 	defer s.deciding.Unlock()
 	now, err := s.Get(ctx, a.Role, a.ID)
 	if err != nil {
 		return err
 	}
-	if !at.IsZero() && !now.UsedAt.IsZero() {
-		return fault.New(fault.Denied, "approval: %q has been used", a.ID)
+	if err := f(now); err != nil {
+		return err
 	}
-	now.UsedAt, now.UsedBy = at, tokenID
 	return s.put(ctx, now)
 }
 

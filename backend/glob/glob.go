@@ -89,6 +89,9 @@ func MatchAny(patterns []string, s string) bool {
 		if !IsPattern(text) {
 			return false
 		}
+		if text == "*" { // what most lists are
+			return !strings.Contains(s, "/")
+		}
 		p, err := Parse(text)
 		return err == nil && p.Match(s)
 	})

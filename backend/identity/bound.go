@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/glob"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 )
 
@@ -20,7 +21,7 @@ type Bound struct {
 
 type boundClaim struct {
 	name     string
-	patterns []pattern
+	patterns []glob.Pattern
 }
 
 // claimName is what a claim may be called: some issuers use URLs.
@@ -38,7 +39,7 @@ func ParseBound(field string, list []string) (Bound, error) {
 		if !claimName.MatchString(name) {
 			return Bound{}, fault.InvalidField(field, "%s: a claim's name is letters, digits and _ . : / -, without spaces, such as repository", show(s))
 		}
-		p, err := parsePattern(text)
+		p, err := glob.Parse(text)
 		if err != nil {
 			return Bound{}, fault.InvalidField(field, "%s: %w", show(s), err)
 		}
@@ -47,10 +48,10 @@ func ParseBound(field string, list []string) (Bound, error) {
 	return b, nil
 }
 
-func (b *Bound) add(name string, p pattern) {
+func (b *Bound) add(name string, p glob.Pattern) {
 	i := slices.IndexFunc(b.claims, func(c boundClaim) bool { return c.name == name })
 	if i < 0 {
-		b.claims = append(b.claims, boundClaim{name: name, patterns: []pattern{p}})
+		b.claims = append(b.claims, boundClaim{name: name, patterns: []glob.Pattern{p}})
 		return
 	}
 	b.claims[i].patterns = append(b.claims[i].patterns, p)
@@ -73,13 +74,13 @@ func (b Bound) Match(claims Claims) (ok bool, why string) {
 
 func (c boundClaim) match(claims Claims) bool {
 	value, ok := claims.Text(c.name)
-	return ok && slices.ContainsFunc(c.patterns, func(p pattern) bool { return p.matches(value) })
+	return ok && slices.ContainsFunc(c.patterns, func(p glob.Pattern) bool { return p.Match(value) })
 }
 
 func (c boundClaim) texts() []string {
 	list := make([]string, len(c.patterns))
 	for i, p := range c.patterns {
-		list[i] = p.text
+		list[i] = p.String()
 	}
 	return list
 }
@@ -89,6 +90,14 @@ func (c boundClaim) texts() []string {
 func (b Bound) pinsOwner(names []string) bool {
 	return slices.ContainsFunc(b.claims, func(c boundClaim) bool {
 		return slices.Contains(names, c.name) &&
-			!slices.ContainsFunc(c.patterns, func(p pattern) bool { return !p.pinsOwner() })
+			!slices.ContainsFunc(c.patterns, func(p glob.Pattern) bool { return !pinsOwner(p.String()) })
 	})
+}
+
+// pinsOwner reports whether everything that matches belongs to one owner: the
+// pattern has no wildcard, or a slash closes its first segment before the first
+// one. acme/* pins; acme* does not, since anybody can register acme-evil.
+func pinsOwner(pattern string) bool {
+	star := strings.IndexByte(pattern, '*')
+	return star < 0 || strings.IndexByte(pattern[:star], '/') > 0
 }

@@ -16,7 +16,9 @@ import (
 )
 
 // FuzzVerify: of all texts only the tokens that the issuer signed pass, and no
-// refusal shows what it refuses.
+// refusal shows what it refuses. Its seeds run with the other tests; to look further:
+//
+//	go test ./backend/identity -run '^$' -fuzz '^FuzzVerify$' -fuzztime 1h
 func FuzzVerify(f *testing.F) {
 	now := newClock()
 	issuer := identitytest.New(f, identitytest.Options{Algorithm: jose.EdDSA, Now: now.Now})

@@ -1,0 +1,339 @@
+// Copyright the vault-plugin-secrets-ci authors
+// SPDX-License-Identifier: MPL-2.0
+
+package approval_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/approval"
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/identity"
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/ledger"
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/policy"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
+)
+
+// desk is a service with people around it and a clock that only the test moves.
+type desk struct {
+	*approval.Service
+	t   *testing.T
+	now time.Time
+}
+
+// basis is the fingerprint that the role has all along.
+const basis = "as it was"
+
+var (
+	alice = policy.Caller{EntityID: "e-alice", DisplayName: "people-alice"}
+	ci    = policy.Caller{EntityID: "e-ci", DisplayName: "jwt-acme/web"}
+)
+
+func newDesk(t *testing.T) *desk {
+	d := &desk{t: t, now: time.Date(2030, 5, 6, 7, 0, 0, 0, time.UTC)}
+	storage, now := &logical.InmemStorage{}, func() time.Time { return d.now }
+	book := ledger.New(storage, "term", now, hclog.NewNullLogger())
+	aliases := map[string][]string{"e-bob": {"bob", "bob@example.com"}, "e-carol": {"carol"}, "e-octocat": {"someone", "Octocat"}, "e-alice": {"alice"}}
+	d.Service = approval.New(storage, book, func(entity string) ([]string, error) { return aliases[entity], nil }, now)
+	return d
+}
+
+// job is the identity of a run that octocat started.
+func job(t *testing.T, changes map[string]string) *identity.Identity {
+	t.Helper()
+	said := map[string]string{"repository": "acme/web", "run_id": "7", "sha": "c0ffee", "ref": "refs/heads/main", "actor": "octocat"}
+	for claim, value := range changes {
+		said[claim] = value
+	}
+	text, err := json.Marshal(said)
+	require.NoError(t, err)
+	claims, err := identity.ParseClaims(text)
+	require.NoError(t, err)
+	return &identity.Identity{Claims: claims, Preset: identity.GitHubActions, Issuer: "https://ci.example.com"}
+}
+
+func (d *desk) ask(who policy.Caller, required int, proven *identity.Identity) *approval.Approval {
+	d.t.Helper()
+	a, err := d.Ask(d.t.Context(), approval.Request{
+		Role: "deploy", Reason: "release 1.2", Caller: who, Identity: proven, Required: required, Basis: basis,
+	})
+	require.NoError(d.t, err)
+	return a
+}
+
+func (d *desk) decide(a *approval.Approval, entity string, approve bool) (approval.Status, error) {
+	d.t.Helper()
+	after, err := d.Decide(d.t.Context(), a.Role, a.ID, basis, approval.Decision{EntityID: entity, DisplayName: entity, Approve: approve})
+	if err != nil {
+		return "", err
+	}
+	return after.StatusAt(d.now, basis), nil
+}
+
+func (d *desk) approve(a *approval.Approval, entity string) approval.Status {
+	d.t.Helper()
+	status, err := d.decide(a, entity, true)
+	require.NoError(d.t, err)
+	return status
+}
+
+func (d *desk) status(a *approval.Approval) approval.Status {
+	d.t.Helper()
+	stored, err := d.Get(d.t.Context(), a.Role, a.ID)
+	require.NoError(d.t, err)
+	return stored.StatusAt(d.now, basis)
+}
+
+func requireFault(t *testing.T, err error, kind fault.Kind, words string) {
+	t.Helper()
+	require.ErrorContains(t, err, words)
+	require.Equal(t, kind.String(), fault.KindOf(err).String())
+}
+
+func TestWhoMayApprove(t *testing.T) {
+	for _, test := range []struct {
+		what    string
+		asker   policy.Caller
+		job     bool
+		decider string
+		refused string // empty: may
+	}{
+		{"somebody else", alice, false, "e-bob", ""},
+		{"the asker", alice, false, "e-alice", "you asked for it"},
+		{"nobody known", alice, false, "", "who decides is not known"},
+		{"somebody else, for a job", ci, true, "e-bob", ""},
+		{"the job itself", ci, true, "e-ci", "you asked for it"},
+		{"the job's actor, by an alias in another case", ci, true, "e-octocat", "you (octocat) started the job"},
+		{"the job's actor, of a job without an entity", policy.Caller{DisplayName: "token"}, true, "e-octocat", "you (octocat) started the job"},
+		{"somebody else, for a job without an entity", policy.Caller{DisplayName: "token"}, true, "e-bob", ""},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			d := newDesk(t)
+			var proven *identity.Identity
+			if test.job {
+				proven = job(t, nil)
+			}
+			a := d.ask(test.asker, 1, proven)
+			status, err := d.decide(a, test.decider, true)
+			if test.refused == "" {
+				require.NoError(t, err)
+				require.Equal(t, approval.Approved, status)
+				return
+			}
+			requireFault(t, err, fault.Denied, test.refused)
+			require.Equal(t, approval.Pending, d.status(a), "nothing counted")
+		})
+	}
+}
+
+func TestWhoMayAsk(t *testing.T) {
+	d := newDesk(t)
+	ask := func(change func(*approval.Request)) error {
+		r := approval.Request{Role: "deploy", Reason: "release 1.2", Caller: alice, Required: 1, Basis: basis}
+		change(&r)
+		_, err := d.Ask(t.Context(), r)
+		return err
+	}
+	require.NoError(t, ask(func(*approval.Request) {}))
+	nobody := policy.Caller{DisplayName: "token"}
+	requireFault(t, ask(func(r *approval.Request) { r.Caller = nobody }), fault.Denied, "who asks is not known")
+	requireFault(t, ask(func(r *approval.Request) { r.Caller, r.Identity = nobody, job(t, map[string]string{"actor": ""}) }), fault.Denied, "who asks is not known")
+	require.NoError(t, ask(func(r *approval.Request) { r.Caller, r.Identity = nobody, job(t, nil) }))
+	requireFault(t, ask(func(r *approval.Request) { r.Identity = job(t, map[string]string{"run_id": ""}) }), fault.Denied, "has no claim run_id")
+	requireFault(t, ask(func(r *approval.Request) { r.Reason = " \n" }), fault.Invalid, "reason: ")
+	requireFault(t, ask(func(r *approval.Request) { r.Reason = strings.Repeat("x", 5000) }), fault.Invalid, "reason: ")
+	requireFault(t, ask(func(r *approval.Request) { r.Required = 0 }), fault.Invalid, "needs no approval")
+}
+
+func TestDifferentPeopleAreCounted(t *testing.T) {
+	d := newDesk(t)
+	a := d.ask(alice, 2, nil)
+	require.Equal(t, approval.Pending, d.approve(a, "e-bob"))
+	_, err := d.decide(a, "e-bob", true)
+	requireFault(t, err, fault.Denied, "you have decided already; 2 different people")
+	require.Equal(t, approval.Approved, d.approve(a, "e-carol"))
+	stored, err := d.Get(t.Context(), a.Role, a.ID)
+	require.NoError(t, err)
+	require.Equal(t, []string{"e-bob (entity e-bob)", "e-carol (entity e-carol)"}, stored.Approvers())
+}
+
+func TestManyDecideAtOnce(t *testing.T) {
+	d := newDesk(t)
+	a := d.ask(alice, 3, nil)
+	var all sync.WaitGroup
+	for _, who := range []string{"e-1", "e-2", "e-1", "e-2", "e-1", "e-2"} {
+		all.Go(func() { _, _ = d.decide(a, who, true) })
+	}
+	all.Wait()
+	require.Equal(t, approval.Pending, d.status(a), "two people are not three, however often they click")
+	require.Equal(t, approval.Approved, d.approve(a, "e-3"))
+}
+
+func TestItEndsByItself(t *testing.T) {
+	d := newDesk(t)
+	undecided := d.ask(alice, 1, nil)
+	require.Equal(t, d.now.Add(time.Hour), undecided.ExpiresAt())
+	d.now = d.now.Add(time.Hour - time.Second)
+	late := d.ask(alice, 1, nil)
+	require.Equal(t, approval.Pending, d.status(undecided))
+	d.now = d.now.Add(time.Second)
+	require.Equal(t, approval.Expired, d.status(undecided))
+	_, err := d.decide(undecided, "e-bob", true)
+	requireFault(t, err, fault.Conflict, "is expired; ask anew")
+
+	d.approve(late, "e-bob")
+	d.now = d.now.Add(15*time.Minute - time.Second)
+	require.Equal(t, approval.Approved, d.status(late))
+	d.now = d.now.Add(time.Second)
+	require.Equal(t, approval.Expired, d.status(late), "15 minutes to use it, whatever is left of the hour")
+}
+
+func TestADenyEndsIt(t *testing.T) {
+	d := newDesk(t)
+	for _, approvedBefore := range []bool{false, true} {
+		a := d.ask(alice, 1, nil)
+		if approvedBefore {
+			d.approve(a, "e-bob")
+		}
+		status, err := d.decide(a, "e-carol", false)
+		require.NoError(t, err)
+		require.Equal(t, approval.Denied, status)
+		_, err = d.decide(a, "e-dora", true)
+		requireFault(t, err, fault.Conflict, "is denied")
+	}
+	own := d.ask(alice, 1, nil)
+	status, err := d.decide(own, "e-alice", false)
+	require.NoError(t, err, "the asker may think better of it")
+	require.Equal(t, approval.Denied, status)
+}
+
+func TestItRestsOnWhatItWasAskedFor(t *testing.T) {
+	d := newDesk(t)
+	a := d.ask(alice, 1, nil)
+	require.Equal(t, approval.Void, a.StatusAt(d.now, "as it is now"))
+	_, err := d.Decide(t.Context(), a.Role, a.ID, "as it is now", approval.Decision{EntityID: "e-bob", Approve: true})
+	requireFault(t, err, fault.Conflict, "is void")
+}
+
+func TestWhomItServes(t *testing.T) {
+	d := newDesk(t)
+	run := func(changes map[string]string) *identity.Run {
+		r, err := job(t, changes).Run()
+		require.NoError(t, err)
+		return &r
+	}
+	plain, bound := d.ask(alice, 1, nil), d.ask(ci, 1, job(t, nil))
+	nobody := d.ask(policy.Caller{DisplayName: "token"}, 1, job(t, nil))
+	for _, test := range []struct {
+		what   string
+		of     *approval.Approval
+		caller policy.Caller
+		run    *identity.Run
+		serves bool
+	}{
+		{"the asker", plain, alice, nil, true},
+		{"somebody else", plain, ci, nil, false},
+		{"nobody known", plain, policy.Caller{DisplayName: alice.DisplayName}, nil, false},
+		{"the asker, where an issuer has come", plain, alice, run(nil), false},
+		{"the run", bound, ci, run(nil), true},
+		{"the asker without a run", bound, ci, nil, false},
+		{"another run", bound, ci, run(map[string]string{"run_id": "8"}), false},
+		{"another commit", bound, ci, run(map[string]string{"sha": "decaf"}), false},
+		{"another ref", bound, ci, run(map[string]string{"ref": "refs/tags/v1"}), false},
+		{"another repository", bound, ci, run(map[string]string{"repository": "acme/api"}), false},
+		{"the run, of somebody else", bound, alice, run(nil), false},
+		{"the run without an entity", nobody, policy.Caller{DisplayName: "token"}, run(nil), true},
+		{"the run without an entity, by another login", nobody, policy.Caller{DisplayName: "approle"}, run(nil), false},
+	} {
+		ok, why := test.of.For(test.caller, test.run)
+		require.Equal(t, test.serves, ok, test.what)
+		require.Equal(t, test.serves, why == "", test.what)
+	}
+}
+
+func TestItIsUsedOnce(t *testing.T) {
+	d := newDesk(t)
+	a := d.ask(alice, 1, nil)
+	d.approve(a, "e-bob")
+	read, err := d.Get(t.Context(), a.Role, a.ID) // what every racer has read
+	require.NoError(t, err)
+
+	var racers sync.WaitGroup
+	tokens := make(chan string, 20)
+	for range 20 {
+		racers.Go(func() {
+			release, err := d.Claim(t.Context(), read)
+			if err != nil {
+				return
+			}
+			defer release()
+			if d.Burn(t.Context(), read, "token") == nil {
+				tokens <- "token"
+			}
+		})
+	}
+	racers.Wait()
+	require.Len(t, tokens, 1)
+	require.Equal(t, approval.Used, d.status(a))
+	_, err = d.Claim(t.Context(), read)
+	requireFault(t, err, fault.Denied, "has been used")
+
+	require.NoError(t, d.Restore(t.Context(), read), "its token did not come about")
+	require.Equal(t, approval.Approved, d.status(a))
+	release, err := d.Claim(t.Context(), read)
+	require.NoError(t, err)
+	_, err = d.Claim(t.Context(), read)
+	requireFault(t, err, fault.Denied, "is being used this moment")
+	release()
+}
+
+func TestADenyStopsACredentialThatIsBeingMade(t *testing.T) {
+	d := newDesk(t)
+	a := d.ask(alice, 1, nil)
+	d.approve(a, "e-bob")
+	read, err := d.Get(t.Context(), a.Role, a.ID)
+	require.NoError(t, err)
+	release, err := d.Claim(t.Context(), read)
+	require.NoError(t, err)
+	defer release()
+	_, err = d.decide(a, "e-carol", false)
+	require.NoError(t, err)
+	requireFault(t, d.Burn(t.Context(), read, "token"), fault.Denied, "was denied")
+	require.Equal(t, approval.Denied, d.status(a))
+}
+
+func TestWhatIsNoIDIsNotLookedUp(t *testing.T) {
+	d := newDesk(t)
+	a := d.ask(alice, 1, nil)
+	for _, id := range []string{"", "x", "../deploy/" + a.ID, a.ID + "/", "an invalid token", "deploy", "\x00"} {
+		_, err := d.Get(t.Context(), "deploy", id)
+		requireFault(t, err, fault.NotFound, `there is no such approval for role "deploy"`)
+	}
+	_, err := d.Get(t.Context(), "build", a.ID)
+	requireFault(t, err, fault.NotFound, "no such approval")
+}
+
+func TestOldOnesAreForgotten(t *testing.T) {
+	d := newDesk(t)
+	old := d.ask(alice, 1, nil)
+	d.now = d.now.Add(29 * 24 * time.Hour)
+	young := d.ask(alice, 1, nil)
+	require.NoError(t, d.Tidy(context.WithoutCancel(t.Context())))
+	require.Equal(t, approval.Expired, d.status(old), "it can still be looked at")
+	d.now = d.now.Add(2 * 24 * time.Hour)
+	require.NoError(t, d.Tidy(t.Context()))
+	ids, err := d.List(t.Context(), "deploy")
+	require.NoError(t, err)
+	require.Equal(t, []string{young.ID}, ids)
+	roles, err := d.Roles(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"deploy/"}, roles)
+}
