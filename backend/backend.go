@@ -59,10 +59,14 @@ func New(ctx context.Context, conf *logical.BackendConfig, now func() time.Time)
 		RunningVersion: Version,
 		PathsSpecial:   &logical.Paths{SealWrapStorage: store.SealWrapped()},
 	}}
-	if err := b.Setup(ctx, conf); err != nil {
+	own := *conf
+	if conf.System != nil {
+		own.System = newSteadySystem(conf.System, now)
+	}
+	if err := b.Setup(ctx, &own); err != nil {
 		return nil, fmt.Errorf("backend: %w", err)
 	}
-	engine, err := b.compose(conf, now)
+	engine, err := b.compose(&own, now)
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +93,12 @@ func (b *Backend) compose(conf *logical.BackendConfig, now func() time.Time) (*p
 	e := &paths.Engine{Metrics: m, Version: Version}
 	e.Ledger = ledger.New(storage, term, now, logger)
 	e.Catalog = catalog.New(storage, platforms())
-	e.Connections = connect.New(storage, platforms(), e.Ledger, now, logger, m)
+	e.Connections = connect.New(storage, platforms(), e.Ledger, rotated(e.Ledger, now), now, logger, m)
 	e.Issuers = issuers.New(storage, now, logger)
-	e.Roles = roles.New(storage, e.Catalog, e.Connections, e.Issuers, e.Ledger, conf.BackendUUID)
+	e.Roles = roles.New(storage, e.Catalog, e.Connections, e.Issuers, e.Ledger, conf.BackendUUID, logger)
 	e.Approvals = approval.New(storage, e.Ledger, b.aliases, now)
 	e.Revoke = revoke.New(storage, e.Ledger, e.Connections, now, logger, m)
-	e.Issue = issue.New(storage, e.Roles, e.Issuers, e.Approvals, e.Ledger, e.Revoke,
+	e.Issue = issue.New(storage, e.Connections, e.Roles, e.Issuers, e.Approvals, e.Ledger, e.Revoke,
 		func() time.Duration { return b.System().MaxLeaseTTL() }, now, logger, m)
 	e.Tokens = tokens.New(e.Ledger, e.Revoke, now)
 	e.Inventory = inventory.New(e.Catalog, e.Connections, e.Ledger, e.Revoke, now)
@@ -104,6 +108,15 @@ func (b *Backend) compose(conf *logical.BackendConfig, now func() time.Time) (*p
 		QueueAge:    func() float64 { _, age := e.Revoke.Queued(); return age.Seconds() },
 	})
 	return e, nil
+}
+
+// rotated tells the log of credentials of ours that were replaced.
+func rotated(l *ledger.Ledger, now func() time.Time) func(string, *connect.Config, connect.Occasion) {
+	return func(name string, c *connect.Config, why connect.Occasion) {
+		l.Note(ledger.Event{Type: ledger.EventRootRotated, Time: now(), More: map[string]any{
+			"config": name, "provider": c.Provider, "base_url": c.Endpoint, "occasion": string(why),
+		}})
+	}
 }
 
 // aliases are the alias names of an entity.

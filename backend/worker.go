@@ -110,15 +110,7 @@ func (w *worker) takeOver(ctx context.Context) bool {
 		case <-time.After(startRetry):
 		}
 	}
-	for _, step := range []task{
-		{name: "resume kills", do: w.engine.Revoke.ResumeKills},
-		{name: "resume rotations", do: w.engine.Connections.ResumeRotations},
-		{name: "look for lost tokens", do: func(ctx context.Context) error {
-			return w.engine.Issue.SuspectAll(ctx, w.engine.Catalog.Roles.List)
-		}},
-	} {
-		w.do(ctx, step)
-	}
+	w.do(ctx, task{name: "resume kills", do: w.engine.Revoke.ResumeKills})
 	return ctx.Err() == nil
 }
 
@@ -126,17 +118,18 @@ func (w *worker) takeOver(ctx context.Context) bool {
 func (w *worker) tasks() [][]task {
 	e := w.engine
 	return [][]task{
+		{{"revoke what is owed", time.Second, func(ctx context.Context) error { e.Revoke.RunQueue(ctx); return nil }}},
+		{{"carry on with kills", time.Second, e.Revoke.RunKills}},
 		{
-			{"revoke what is owed", time.Second, func(ctx context.Context) error { e.Revoke.RunQueue(ctx); return nil }},
 			{"store uses", 5 * time.Second, e.Ledger.StoreUses},
 			{"store figures", time.Minute, e.Ledger.SaveStats},
 			{"tidy", 30 * time.Second, w.tidy},
 		},
 		{{"sweep", 10 * time.Second, e.Revoke.Sweep}},
+		{{"revoke lost tokens", 10 * time.Second, func(ctx context.Context) error { e.Issue.RevokeLost(ctx); return nil }}},
+		{{"retire roles", 10 * time.Second, e.Roles.Retire}},
 		{
-			{"revoke lost tokens", 10 * time.Second, func(ctx context.Context) error { e.Issue.RevokeLost(ctx); return nil }},
-			{"retire roles", time.Minute, e.Roles.Retire},
-			{"finish rotations", 5 * time.Minute, e.Connections.ResumeRotations},
+			{"finish rotations", 10 * time.Second, e.Connections.ResumeRotations},
 			{"rotate expiring credentials", time.Hour, e.Connections.RotateExpiring},
 		},
 	}

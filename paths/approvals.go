@@ -39,7 +39,7 @@ func approvalPaths(e *Engine) []*framework.Path {
 			Pattern: pattern + "/?", DisplayAttrs: display("approvals"), Fields: ask,
 			Operations: map[logical.Operation]framework.OperationHandler{
 				logical.UpdateOperation: operation("Ask for an approval.", h.ask, http.StatusOK, askedFields()),
-				logical.ListOperation:   operation("List a role's approvals.", h.list, http.StatusOK, listed()),
+				logical.ListOperation:   operation("List a role's approvals.", h.list, http.StatusOK, listedWithInfo()),
 			},
 			HelpSynopsis: "Ask others to approve a credential.", HelpDescription: "An approval is for this role, this caller and, with an issuer, this very run, commit and ref. It is used once and ends by itself.",
 		},

@@ -69,12 +69,7 @@ func configPaths(e *Engine) []*framework.Path {
 			}
 			return nil, e.Connections.Write(ctx, name, old, c, verify)
 		},
-		delete: func(ctx context.Context, name string) error {
-			if err := e.Catalog.ConfigUnused(ctx, name); err != nil {
-				return err
-			}
-			return e.Connections.Delete(ctx, name)
-		},
+		delete: e.Roles.DeleteConfig,
 	}.paths()
 }
 

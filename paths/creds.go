@@ -32,7 +32,7 @@ func askFields() map[string]*framework.FieldSchema {
 }
 
 func credsPaths(e *Engine) []*framework.Path {
-	h := credsHandler{e}
+	h := credsHandler{e, leaseSecret(e)}
 	one := map[string]*framework.FieldSchema{"repository": text("The one repository to narrow the credential to: web or acme/web.")}
 	pattern := "creds/" + framework.GenericNameRegex("role")
 	ops := func() map[logical.Operation]framework.OperationHandler {
@@ -54,7 +54,10 @@ func credsPaths(e *Engine) []*framework.Path {
 	}
 }
 
-type credsHandler struct{ e *Engine }
+type credsHandler struct {
+	e      *Engine
+	secret *framework.Secret
+}
 
 func (h credsHandler) handle(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	ask, err := askOf(req, d)
@@ -65,7 +68,7 @@ func (h credsHandler) handle(ctx context.Context, req *logical.Request, d *frame
 	if err != nil {
 		return nil, err
 	}
-	resp := leaseSecret(h.e).Response(showCredential(credential), map[string]any{tokenIDKey: credential.TokenID})
+	resp := h.secret.Response(showCredential(credential), map[string]any{tokenIDKey: credential.TokenID})
 	resp.Secret.TTL, resp.Secret.MaxTTL = credential.Lease.TTL, credential.Lease.MaxTTL
 	// What no renewal could prolong is better read anew in time: clients know by this.
 	resp.Secret.Renewable = credential.Lease.MaxTTL > credential.Lease.TTL

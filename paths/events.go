@@ -28,8 +28,8 @@ func eventPaths(e *Engine) []*framework.Path {
 	return []*framework.Path{{
 		Pattern: "events/?$", DisplayAttrs: display("events"),
 		Fields: map[string]*framework.FieldSchema{
-			"after": text("Cursor: `next` of an earlier answer. Left out: the oldest event first."),
-			"limit": number("Events at the most, up to 1,000.", 100),
+			"after": query(text("Cursor: `next` of an earlier answer. Left out: the oldest event first.")),
+			"limit": query(number("Events at the most, up to 1,000.", 100)),
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation:   operation("Read what happened.", run, http.StatusOK, shown),

@@ -35,6 +35,12 @@ func secret(description string) *framework.FieldSchema {
 	return &framework.FieldSchema{Type: framework.TypeString, Description: description, DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}}
 }
 
+// query declares that a field may stand in the query of a read.
+func query(f *framework.FieldSchema) *framework.FieldSchema {
+	f.Query = true
+	return f
+}
+
 func name(of string) *framework.FieldSchema {
 	return &framework.FieldSchema{Type: framework.TypeString, Description: "Name of the " + of + "."}
 }
@@ -82,8 +88,30 @@ func (in *input) text(field string, to *string) {
 func (in *input) texts(field string, to *[]string) {
 	if v, ok := in.value(field); ok {
 		list, _ := v.([]string)
+		if written, isList := asWritten(in.d.Raw[field]); isList {
+			list = written
+		}
 		*to = append([]string{}, list...)
 	}
+}
+
+// asWritten gives a list of texts without the trimming that the framework does:
+// what reads back must be what was written, the line end of a PEM file included.
+func asWritten(raw any) (texts []string, isList bool) {
+	switch raw := raw.(type) {
+	case []string:
+		return raw, true
+	case []any:
+		for _, element := range raw {
+			s, isText := element.(string)
+			if !isText {
+				return nil, false
+			}
+			texts = append(texts, s)
+		}
+		return texts, true
+	}
+	return nil, false
 }
 
 func (in *input) number(field string, to *int) {

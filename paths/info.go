@@ -54,23 +54,31 @@ func commit() string {
 	return ""
 }
 
+const prometheusText = "text/plain"
+
+// plainText declares that an operation answers with text, which has no fields.
+func plainText(o *framework.PathOperation) *framework.PathOperation {
+	for _, responses := range o.Responses {
+		for i := range responses {
+			responses[i].MediaType, responses[i].Description = prometheusText, "Prometheus text."
+		}
+	}
+	return o
+}
+
 func metricsPaths(e *Engine) []*framework.Path {
 	return []*framework.Path{{
 		Pattern: "metrics/?$", DisplayAttrs: display("metrics"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation: operation("Read the metrics.", func(context.Context, *logical.Request, *framework.FieldData) (*logical.Response, error) {
+			logical.ReadOperation: plainText(operation("Read the metrics.", func(context.Context, *logical.Request, *framework.FieldData) (*logical.Response, error) {
 				text, err := e.Metrics.Text()
 				if err != nil {
 					return nil, err
 				}
 				return &logical.Response{Data: map[string]any{
-					logical.HTTPContentType: "text/plain; version=0.0.4", logical.HTTPRawBody: []byte(text), logical.HTTPStatusCode: http.StatusOK,
+					logical.HTTPContentType: prometheusText + "; version=0.0.4", logical.HTTPRawBody: []byte(text), logical.HTTPStatusCode: http.StatusOK,
 				}}, nil
-			}, http.StatusOK, map[string]*framework.FieldSchema{
-				logical.HTTPContentType: text("Media type."),
-				logical.HTTPRawBody:     text("Prometheus text."),
-				logical.HTTPStatusCode:  number("200.", 0),
-			}),
+			}, http.StatusOK, nil)),
 		},
 		HelpSynopsis: "What the engine counts, as Prometheus text.", HelpDescription: "Mints, revocations, their latency and failures by kind, the queue, live tokens, waits.",
 	}}

@@ -42,11 +42,24 @@ type Engine struct {
 
 // All are the paths of the mount.
 func All(e *Engine) []*framework.Path {
-	return slices.Concat(
+	return described(slices.Concat(
 		credsPaths(e), explainPaths(e),
 		configPaths(e), rotatePaths(e), stagePaths(e), environmentPaths(e), rolePaths(e), issuerPaths(e),
 		approvalPaths(e),
 		tokenPaths(e), killPaths(e), introspectPaths(e), exposedPaths(e),
 		eventPaths(e), reportPaths(e), settingsPaths(e), metricsPaths(e), infoPaths(e),
-	)
+	))
+}
+
+// described gives each operation its path's description: OpenAPI has one of its own
+// for each, and generated documentation shows that alone.
+func described(paths []*framework.Path) []*framework.Path {
+	for _, p := range paths {
+		for _, handler := range p.Operations {
+			if o, ok := handler.(*framework.PathOperation); ok {
+				o.Description = p.HelpDescription
+			}
+		}
+	}
+	return paths
 }

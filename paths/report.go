@@ -22,7 +22,7 @@ func reportPaths(e *Engine) []*framework.Path {
 	}
 	shown := map[string]*framework.FieldSchema{
 		"generated_at":         text("When the report was made."),
-		"roles":                lines("Per role: owner, purpose, reach, counts, last issue, never used, idle, validity."),
+		"roles":                lines("Per role: owner, purpose, reach, counts, last issue and the job that had it, never used, idle, validity."),
 		"configs":              lines("Per config: platform, address, age of its own credentials, live tokens."),
 		"kills":                lines("Kills since the start, and how far each has come."),
 		"live":                 number("Tokens that are not known to be dead.", 0),
@@ -64,13 +64,13 @@ func showReport(r *inventory.Report) map[string]any {
 	}
 	return map[string]any{
 		"generated_at": ledger.Stamp(r.At), "roles": roles, "configs": configs, "kills": kills,
-		"live": r.Live, "counted": r.Counted, "queue_empty": r.QueueLength == 0,
+		"live": r.Live, "counted": r.Counted, "queue_empty": r.Counted && r.QueueLength == 0,
 		"queue_length": r.QueueLength, "queue_oldest_seconds": seconds(r.QueueOldest),
 	}
 }
 
 func showRoleLine(r inventory.Role) map[string]any {
-	return map[string]any{
+	line := map[string]any{
 		"name": r.Name, "owner": r.Owner, "purpose": r.Purpose, "stage": r.Stage, "environment": r.Environment,
 		"config": r.Config, "provider": r.Provider, "organization": r.Account,
 		"repositories": list(r.Repositories), "permissions": list(r.Permissions), "issuer": r.Issuer,
@@ -78,6 +78,10 @@ func showRoleLine(r inventory.Role) map[string]any {
 		"never_used_30d": r.Figures.Unused30d, "last_issued_at": ledger.Stamp(r.Figures.LastIssued),
 		"idle_30d": r.Idle, "valid_until": r.ValidUntil, "ended": r.Ended, "ends_soon": r.EndsSoon, "disabled": r.Disabled,
 	}
+	for fact, value := range showJob(r.Figures.LastJob) {
+		line["last_"+fact] = value
+	}
+	return line
 }
 
 func showOrder(o revoke.Order) map[string]any {

@@ -61,6 +61,13 @@ func listed() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{"keys": {Type: framework.TypeStringSlice, Description: "Names."}}
 }
 
+// listedWithInfo are the fields of a list that says something of each name.
+func listedWithInfo() map[string]*framework.FieldSchema {
+	return join(listed(), map[string]*framework.FieldSchema{
+		"key_info": {Type: framework.TypeMap, Description: "A line of facts on each."},
+	})
+}
+
 func (r resource) exists(ctx context.Context, _ *logical.Request, d *framework.FieldData) (bool, error) {
 	data, err := r.read(ctx, d.Get("name").(string))
 	return data != nil, err

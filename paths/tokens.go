@@ -27,9 +27,7 @@ func tokenPaths(e *Engine) []*framework.Path {
 		{
 			Pattern: "tokens/?$", DisplayAttrs: display("tokens"),
 			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.ListOperation: operation("List the tokens that are not dead.", h.list, http.StatusOK, join(listed(), map[string]*framework.FieldSchema{
-					"key_info": {Type: framework.TypeMap, Description: "A line of facts on each."},
-				})),
+				logical.ListOperation: operation("List the tokens that are not dead.", h.list, http.StatusOK, listedWithInfo()),
 			},
 			HelpSynopsis: "List the tokens that are not dead yet.", HelpDescription: "Active and revoking ones, with a line of facts each.",
 		},
@@ -43,9 +41,9 @@ func tokenPaths(e *Engine) []*framework.Path {
 		{
 			Pattern: one + "/use", DisplayAttrs: display("token-use"), Fields: use,
 			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.UpdateOperation: operation("Record a use of a token.", h.use, http.StatusOK, map[string]*framework.FieldSchema{
-					"token_id": text("Token id."), "action": text("As recorded."), "target": text("As recorded, without what may be a secret."),
-				}),
+				logical.UpdateOperation: operation("Record a use of a token.", h.use, http.StatusOK, join(factFields(), map[string]*framework.FieldSchema{
+					"action": text("As recorded."), "target": text("As recorded, without what may be a secret."),
+				})),
 			},
 			HelpSynopsis: "Record a use of a token.", HelpDescription: "By whom it was issued to, or by whoever shows the token.",
 		},
@@ -92,11 +90,13 @@ func (h tokensHandler) use(ctx context.Context, req *logical.Request, d *framewo
 		TokenID: d.Get("id").(string), Action: d.Get("action").(string), Target: d.Get("target").(string),
 		Token: d.Get("token").(string), Caller: callerOf(req),
 	}
-	recorded, err := h.e.Tokens.Used(ctx, use)
+	record, recorded, err := h.e.Tokens.Used(ctx, use)
 	if err != nil {
 		return nil, err
 	}
-	return &logical.Response{Data: map[string]any{"token_id": use.TokenID, "action": recorded.Action, "target": recorded.Target}}, nil
+	data := showFacts(record)
+	data["action"], data["target"] = recorded.Action, recorded.Target
+	return &logical.Response{Data: data}, nil
 }
 
 func (h tokensHandler) revoke(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {

@@ -28,38 +28,55 @@ type Table[T any] struct {
 
 	mu    sync.RWMutex
 	known map[string]*T
+	// absent are names that are known not to be on storage.
+	absent map[string]bool
 	// changes counts what made memory differ from storage, so that a slow reader
 	// does not put back what a writer has replaced meanwhile.
 	changes uint64
 }
 
+// mostAbsent bounds the absent names: anybody can ask for any.
+const mostAbsent = 100
+
 // NewTable makes a table of the named kind (as messages call it) under a prefix.
 func NewTable[T any](kind, prefix string, storage logical.Storage) *Table[T] {
-	return &Table[T]{kind: kind, prefix: prefix, storage: storage, known: map[string]*T{}}
+	return &Table[T]{kind: kind, prefix: prefix, storage: storage, known: map[string]*T{}, absent: map[string]bool{}}
 }
 
 // Get returns the value of that name, or nil where there is none.
 func (t *Table[T]) Get(ctx context.Context, name string) (*T, error) {
 	t.mu.RLock()
-	value, changes := t.known[name], t.changes
+	value, absent, changes := t.known[name], t.absent[name], t.changes
 	t.mu.RUnlock()
-	if value != nil {
+	if value != nil || absent {
 		return value, nil
 	}
 	value = new(T)
 	found, err := store.Get(ctx, t.storage, t.prefix+name, value)
-	if err != nil || !found {
+	if err != nil {
 		return nil, err
 	}
+	if !found {
+		value = nil
+	}
+	return t.remember(name, value, changes), nil
+}
+
+// remember keeps what storage held when there were that many changes, and returns
+// what holds now.
+func (t *Table[T]) remember(name string, value *T, changes uint64) *T {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if current := t.known[name]; current != nil {
-		return current, nil
-	}
-	if t.changes == changes {
+	switch current := t.known[name]; {
+	case current != nil:
+		return current
+	case t.changes != changes:
+	case value != nil:
 		t.known[name] = value
+	case len(t.absent) < mostAbsent:
+		t.absent[name] = true
 	}
-	return value, nil
+	return value
 }
 
 // Replace writes value in the place of old, which is nil for a new name. Where
@@ -126,6 +143,7 @@ func (t *Table[T]) set(name string, value *T) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.changes++
+	delete(t.absent, name)
 	if value == nil {
 		delete(t.known, name)
 		return

@@ -7,6 +7,8 @@
 package connect
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
@@ -39,6 +41,10 @@ type Config struct {
 	Values map[string]string `json:"values"`
 	// SetAt is when each secret was written.
 	SetAt map[string]time.Time `json:"set_at"`
+	// FingerprintKey keys the fingerprints of what people may have chosen.
+	FingerprintKey []byte `json:"fingerprint_key"`
+	// RetiredAt is when the config left this address; zero where it has not.
+	RetiredAt time.Time `json:"retired_at,omitzero"`
 }
 
 // Account is the owner of repositories that a role names without one.
@@ -50,6 +56,10 @@ func (c *Config) Fingerprint(f providers.Field) string {
 	switch {
 	case value == "":
 		return ""
+	case f.Guessable:
+		keyed := hmac.New(sha256.New, c.FingerprintKey)
+		keyed.Write([]byte(value))
+		return hex.EncodeToString(keyed.Sum(nil))
 	case f.Fingerprint != nil:
 		return f.Fingerprint(value)
 	}
@@ -85,9 +95,14 @@ func (c *Config) checkFields(p providers.Platform) error {
 	return nil
 }
 
-// keep takes over the secrets that a write left out. It reports whether every
+// keep takes over the secrets that a write left out, and the key of the fingerprints. It reports whether every
 // secret that there is came with the write.
 func (c *Config) keep(old *Config, p providers.Platform, now time.Time) (allWritten bool) {
+	c.FingerprintKey = make([]byte, sha256.Size)
+	rand.Read(c.FingerprintKey) // it never fails
+	if old != nil {
+		c.FingerprintKey = old.FingerprintKey
+	}
 	allWritten = true
 	c.SetAt = map[string]time.Time{}
 	for _, f := range p.Fields {

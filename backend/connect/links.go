@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/transport"
@@ -21,7 +22,53 @@ func (s *Service) Link(ctx context.Context, name string) (*Link, error) {
 	if c == nil {
 		return nil, fault.New(fault.NotFound, "there is no config %q", name)
 	}
-	return s.link(name, c)
+	link, err := s.link(name, c)
+	if err != nil {
+		return nil, err
+	}
+	// Here and not for every link: one to an address that the config has left must
+	// not bring back the size of then.
+	link.Gate.resize(c.MaxConcurrency)
+	return link, nil
+}
+
+// Links are the connections of all configs, those to addresses that a config has
+// left and live tokens still need included.
+func (s *Service) Links(ctx context.Context) ([]*Link, error) {
+	names, err := s.configs.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var links []*Link
+	for _, name := range names {
+		retired, err := store.List(ctx, s.storage, store.Retired+name+"/")
+		if err != nil {
+			return nil, err
+		}
+		versions := []*Config{}
+		for _, key := range retired {
+			c, err := s.retired.Get(ctx, name+"/"+key)
+			if err != nil {
+				return nil, err
+			}
+			versions = append(versions, c)
+		}
+		c, err := s.configs.Get(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range append(versions, c) {
+			if c == nil {
+				continue
+			}
+			link, err := s.link(name, c)
+			if err != nil {
+				return nil, err
+			}
+			links = append(links, link)
+		}
+	}
+	return links, nil
 }
 
 // LinkAt is the newest connection of a config to the given endpoint: where tokens
@@ -76,7 +123,6 @@ func (s *Service) adopt(link *Link) *Link {
 		}
 	}
 	s.links[link.Config] = link
-	link.Gate.resize(link.Config.MaxConcurrency)
 	return link
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
@@ -15,15 +16,95 @@ import (
 )
 
 const (
-	// rotateBefore is how long before its end a credential is replaced by itself.
-	rotateBefore = 7 * 24 * time.Hour
 	rotateBudget = 60 * time.Second
+	// adoptTries is how often another change of the config may get in between.
+	adoptTries = 5
 )
+
+// Occasion is why a credential was replaced.
+type Occasion string
+
+// The occasions.
+const (
+	OnRequest    Occasion = "request"
+	BeforeExpiry Occasion = "expiry"
+	AfterCrash   Occasion = "recovery"
+)
+
+// rotation is a replacement on its way, as it is on storage from before the platform
+// may know of it until the config has it.
+type rotation struct {
+	// Old are the config's fields as they were, New what replaces them.
+	Old map[string]string `json:"old"`
+	New map[string]string `json:"new"`
+}
+
+// due reports whether the config still has what is to be replaced.
+func (r rotation) due(c *Config) bool {
+	changes := false
+	for field, old := range r.Old {
+		if c.Values[field] != old {
+			return false
+		}
+		changes = changes || r.New[field] != old
+	}
+	return changes
+}
+
+// rotations are those of this process.
+type rotations struct {
+	mu       sync.Mutex
+	underway map[string]bool
+	// unsaved are those that neither the config nor the write-ahead log took.
+	unsaved map[string]rotation
+	// last is when a credential was replaced because it was about to end.
+	last map[string]time.Time
+	// resumed is when it was last found that neither credential works.
+	resumed map[string]time.Time
+}
+
+func newRotations() *rotations {
+	return &rotations{
+		underway: map[string]bool{}, unsaved: map[string]rotation{},
+		last: map[string]time.Time{}, resumed: map[string]time.Time{},
+	}
+}
+
+// claim keeps others from replacing the same credential meanwhile: of two that run
+// into each other, a crash would lose both.
+func (r *rotations) claim(name string) (release func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.underway[name] {
+		return nil, fault.New(fault.Conflict, "the credential of config %q is being replaced this moment", name)
+	}
+	r.underway[name] = true
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.underway, name)
+	}, nil
+}
 
 // Rotate has the platform replace the config's own credential. The new one is on
 // storage before the old one can be lost: whatever interrupts it, ResumeRotations
 // finds out which of the two is good.
 func (s *Service) Rotate(ctx context.Context, name string) error {
+	return s.rotate(ctx, name, OnRequest)
+}
+
+func (s *Service) rotate(ctx context.Context, name string, why Occasion) error {
+	release, err := s.rotations.claim(name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	// Half a rotation is worse than none: a caller that goes away does not stop it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rotateBudget)
+	defer cancel()
+	if err := s.resume(ctx, name); err != nil {
+		return err
+	}
 	link, err := s.Link(ctx, name)
 	if err != nil {
 		return err
@@ -32,116 +113,81 @@ func (s *Service) Rotate(ctx context.Context, name string) error {
 	if !can {
 		return fault.New(fault.Invalid, "%s cannot replace this credential by itself; make a new one there and write it to config/%s", link.Platform.Title, name)
 	}
-	// Half a rotation is worse than none: a caller that goes away does not stop it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rotateBudget)
-	defer cancel()
-	prepare := func(fields map[string]string) error {
-		return store.Put(ctx, s.storage, store.Rotations+name, fields)
-	}
-	fields, err := rotator.Rotate(ctx, prepare)
-	if len(fields) > 0 {
-		if adoptErr := s.adoptFields(ctx, name, link.Config, fields); adoptErr != nil {
-			return fmt.Errorf("rotate config %q: %w", name, adoptErr)
-		}
-	}
-	if err != nil {
+	if err := s.replace(ctx, link, rotator, why); err != nil {
 		return fmt.Errorf("rotate config %q: %w", name, err)
 	}
-	return store.Delete(ctx, s.storage, store.Rotations+name)
+	return nil
 }
 
-// adoptFields writes changed fields into the config as it stands.
-func (s *Service) adoptFields(ctx context.Context, name string, old *Config, fields map[string]string) error {
-	c := *old
-	c.Values, c.SetAt = maps.Clone(old.Values), maps.Clone(old.SetAt)
-	maps.Copy(c.Values, fields)
-	for field := range fields {
-		c.SetAt[field] = s.now().UTC().Truncate(time.Second)
+// replace carries out a rotation. What the platform has answered is kept, also where
+// the rest of it failed.
+func (s *Service) replace(ctx context.Context, link *Link, rotator providers.Rotator, why Occasion) error {
+	of := func(fields map[string]string) rotation {
+		r := rotation{Old: map[string]string{}, New: fields}
+		for field := range fields {
+			r.Old[field] = link.Config.Values[field]
+		}
+		return r
 	}
-	return s.configs.Replace(ctx, name, old, &c)
-}
-
-// ResumeRotations ends the rotations that a crash cut in two: the credential that
-// the platform accepts is kept.
-func (s *Service) ResumeRotations(ctx context.Context) error {
-	names, err := store.List(ctx, s.storage, store.Rotations)
+	fields, err := rotator.Rotate(ctx, func(fields map[string]string) error {
+		return store.Put(ctx, s.storage, store.Rotations+link.Name, of(fields))
+	})
+	if len(fields) == 0 {
+		return err
+	}
+	if adoptErr := s.adoptRotation(ctx, link.Name, of(fields), why); adoptErr != nil {
+		return adoptErr
+	}
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if err := s.resumeRotation(ctx, name); err != nil {
-			return fmt.Errorf("resume the rotation of config %q: %w", name, err)
-		}
+	return store.Delete(ctx, s.storage, store.Rotations+link.Name)
+}
+
+// adoptRotation writes the new credential into the config as it stands, unless
+// somebody has written another one meanwhile. Where it cannot, memory keeps it.
+func (s *Service) adoptRotation(ctx context.Context, name string, r rotation, why Occasion) error {
+	changed, err := s.tryAdopt(ctx, name, r)
+	s.rotations.mu.Lock()
+	defer s.rotations.mu.Unlock()
+	if err != nil {
+		s.rotations.unsaved[name] = r
+		return fmt.Errorf("keep the new credential: %w", err)
+	}
+	delete(s.rotations.unsaved, name)
+	if changed != nil {
+		s.rotated(name, changed, why)
 	}
 	return nil
 }
 
-func (s *Service) resumeRotation(ctx context.Context, name string) error {
-	var fields map[string]string
-	found, err := store.Get(ctx, s.storage, store.Rotations+name, &fields)
-	if err != nil || !found {
-		return err
-	}
-	old, err := s.configs.Get(ctx, name)
-	if err != nil {
-		return err
-	}
-	if old == nil {
-		return store.Delete(ctx, s.storage, store.Rotations+name)
-	}
-	next := *old
-	next.Values = maps.Clone(old.Values)
-	maps.Copy(next.Values, fields)
-	platform, err := s.Platform(next.Provider)
-	if err != nil {
-		return err
-	}
-	link, err := s.connect(name, platform, &next)
-	if err != nil {
-		return err
-	}
-	defer link.close()
-	err = link.Connection.Verify(ctx)
-	switch {
-	case err == nil:
-		if err := s.adoptFields(ctx, name, old, fields); err != nil {
-			return err
+// tryAdopt returns the config that has the new credential; nil where it is not due.
+func (s *Service) tryAdopt(ctx context.Context, name string, r rotation) (*Config, error) {
+	var err error
+	for range adoptTries {
+		var old *Config
+		if old, err = s.configs.Get(ctx, name); err != nil {
+			return nil, err
 		}
-	case !fault.Is(err, fault.Unauthorized):
-		return err // the platform is not there: nothing is known, all is kept
-	}
-	return store.Delete(ctx, s.storage, store.Rotations+name)
-}
-
-// RotateExpiring replaces the credentials that end within a week, and logs what
-// fails: the next round tries again.
-func (s *Service) RotateExpiring(ctx context.Context) error {
-	names, err := s.configs.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := s.rotateIfExpiring(ctx, name); err != nil {
-			s.logger.Warn("the config's own credential ends soon and could not be replaced", "config", name, "error", err)
+		if old == nil || !r.due(old) {
+			return nil, nil
+		}
+		c := r.applied(old)
+		c.SetAt = maps.Clone(old.SetAt)
+		for field := range r.New {
+			c.SetAt[field] = s.now().UTC().Truncate(time.Second)
+		}
+		if err = s.configs.Replace(ctx, name, old, c); !fault.Is(err, fault.Conflict) {
+			return c, err
 		}
 	}
-	return nil
+	return nil, err
 }
 
-func (s *Service) rotateIfExpiring(ctx context.Context, name string) error {
-	link, err := s.Link(ctx, name)
-	if err != nil {
-		return err
-	}
-	expirer, ends := link.Connection.(providers.Expirer)
-	_, rotates := link.Connection.(providers.Rotator)
-	if !ends || !rotates {
-		return nil
-	}
-	end, err := expirer.Expires(ctx)
-	if err != nil || end.IsZero() || end.Sub(s.now()) > rotateBefore {
-		return err
-	}
-	s.logger.Info("replacing the config's own credential before it ends", "config", name, "ends", end)
-	return s.Rotate(ctx, name)
+// applied is the config with the new credential.
+func (r rotation) applied(c *Config) *Config {
+	next := *c
+	next.Values = maps.Clone(c.Values)
+	maps.Copy(next.Values, r.New)
+	return &next
 }

@@ -52,18 +52,28 @@ type Service struct {
 	logger    hclog.Logger
 	metrics   *metrics.Metrics
 
+	// rotated is told of each credential of ours that was replaced.
+	rotated   func(name string, c *Config, why Occasion)
+	rotations *rotations
+
+	// moving orders changes of address and the dropping of what they left behind. It
+	// is held over our own storage, never over a platform.
+	moving sync.Mutex
+
 	mu    sync.Mutex
 	links map[*Config]*Link
 	gates map[string]*Gate
 }
 
-// New makes the service.
-func New(storage logical.Storage, platforms []providers.Platform, users Users, now func() time.Time, logger hclog.Logger, m *metrics.Metrics) *Service {
+// New makes the service. rotated is told of each credential of ours that was
+// replaced.
+func New(storage logical.Storage, platforms []providers.Platform, users Users, rotated func(string, *Config, Occasion), now func() time.Time, logger hclog.Logger, m *metrics.Metrics) *Service {
 	return &Service{
 		platforms: platforms,
 		configs:   catalog.NewTable[Config]("config", store.Configs, storage),
 		retired:   catalog.NewTable[Config]("retired config", store.Retired, storage),
 		storage:   storage, users: users, now: now, logger: logger, metrics: m,
+		rotated: rotated, rotations: newRotations(),
 		links: map[*Config]*Link{}, gates: map[string]*Gate{},
 	}
 }

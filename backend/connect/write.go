@@ -9,10 +9,15 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 )
+
+// leastRetirement is longer than any mint takes: one that was in flight when its
+// config moved may still put a token on record that is to be revoked there.
+const leastRetirement = 15 * time.Minute
 
 // Write puts c in the place of old, which is nil for a new config. Secrets that c
 // leaves out are kept, except where they would then be sent elsewhere. With verify
@@ -45,6 +50,8 @@ func (s *Service) Write(ctx context.Context, name string, old, c *Config, verify
 			return err
 		}
 	}
+	s.moving.Lock()
+	defer s.moving.Unlock()
 	if err := s.retire(ctx, name, old, c); err != nil {
 		return err
 	}
@@ -85,7 +92,9 @@ func (s *Service) retire(ctx context.Context, name string, old, c *Config) error
 	if err != nil {
 		return err
 	}
-	return s.retired.Replace(ctx, key, before, old)
+	leaving := *old
+	leaving.RetiredAt = s.now().UTC()
+	return s.retired.Replace(ctx, key, before, &leaving)
 }
 
 func retiredKey(name, endpoint string) string {
@@ -107,7 +116,9 @@ func (s *Service) Delete(ctx context.Context, name string) error {
 	if live > 0 {
 		return fault.New(fault.Conflict, "config %q is needed to revoke %d live token(s); revoke them first (revoke config=%s) or wait until they end", name, live, name)
 	}
-	if err := s.DropRetired(ctx, name); err != nil {
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	if err := s.dropRetired(ctx, name, func(*Config) (bool, error) { return false, nil }); err != nil {
 		return err
 	}
 	if err := s.configs.Delete(ctx, name); err != nil {
@@ -120,9 +131,31 @@ func (s *Service) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// DropRetired forgets the retired credentials of a config that no live token needs
-// any more.
-func (s *Service) DropRetired(ctx context.Context, name string) error {
+// TidyRetired forgets the credentials for addresses that configs have left, where
+// no live token needs them and no mint can still be in flight.
+func (s *Service) TidyRetired(ctx context.Context) error {
+	names, err := store.List(ctx, s.storage, store.Retired)
+	if err != nil {
+		return err
+	}
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	for _, name := range names {
+		name = strings.TrimSuffix(name, "/")
+		err := s.dropRetired(ctx, name, func(c *Config) (needed bool, err error) {
+			live, err := s.users.LiveAt(name, c.Endpoint)
+			return live > 0 || s.now().Sub(c.RetiredAt) < leastRetirement, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropRetired forgets the retired credentials of a config that are not needed;
+// whoever calls it holds moving.
+func (s *Service) dropRetired(ctx context.Context, name string, needed func(*Config) (bool, error)) error {
 	keys, err := store.List(ctx, s.storage, store.Retired+name+"/")
 	if err != nil {
 		return err
@@ -135,27 +168,15 @@ func (s *Service) DropRetired(ctx context.Context, name string) error {
 		if c == nil {
 			continue
 		}
-		if live, err := s.users.LiveAt(name, c.Endpoint); err != nil || live > 0 {
+		if keep, err := needed(c); err != nil {
 			return err
+		} else if keep {
+			continue
 		}
 		if err := s.retired.Delete(ctx, name+"/"+key); err != nil {
 			return err
 		}
 		s.drop(c)
-	}
-	return nil
-}
-
-// TidyRetired does DropRetired for all configs.
-func (s *Service) TidyRetired(ctx context.Context) error {
-	names, err := store.List(ctx, s.storage, store.Retired)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := s.DropRetired(ctx, strings.TrimSuffix(name, "/")); err != nil {
-			return err
-		}
 	}
 	return nil
 }

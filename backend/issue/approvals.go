@@ -11,14 +11,22 @@ import (
 	"fmt"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/approval"
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/identity"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/policy"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/roles"
 )
 
 // basis is a fingerprint of all that an approval rests on: the role, its stage, its
-// environment and its config.
-func (s *Service) basis(b *roles.Bound) (string, error) {
-	encoded, err := json.Marshal([]any{b.Role, b.Stage, b.Environment, b.Link.Config})
+// environment, its config and its issuer.
+func (s *Service) basis(ctx context.Context, b *roles.Bound) (string, error) {
+	var issuer *identity.Issuer
+	if b.Role.Issuer != "" {
+		var err error
+		if issuer, err = s.issuers.Get(ctx, b.Role.Issuer); err != nil {
+			return "", err
+		}
+	}
+	encoded, err := json.Marshal([]any{b.Role, b.Stage, b.Environment, b.Link.Config, issuer})
 	if err != nil {
 		return "", fmt.Errorf("issue: basis of an approval: %w", err)
 	}
@@ -42,11 +50,14 @@ func (s *Service) Ask(ctx context.Context, role, reason, idToken string, caller 
 	if err := policy.FirstShut(policy.StandingGates(bound.Role, bound.Surroundings, s.now())); err != nil {
 		return View{}, err
 	}
+	if err := policy.CallerAddress(bound.Role, caller.Address); err != nil {
+		return View{}, err
+	}
 	p := &plan{bound: bound}
 	if err := s.identify(ctx, p, idToken); err != nil {
 		return View{}, err
 	}
-	basis, err := s.basis(bound)
+	basis, err := s.basis(ctx, bound)
 	if err != nil {
 		return View{}, err
 	}
@@ -93,5 +104,5 @@ func (s *Service) currentBasis(ctx context.Context, role string) (string, error)
 	if err != nil {
 		return "", nil //nolint:nilerr // a role that is gone voids its approvals
 	}
-	return s.basis(bound)
+	return s.basis(ctx, bound)
 }

@@ -9,7 +9,6 @@ package issue
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -52,12 +51,13 @@ type Credential struct {
 
 // Service issues the credentials of one mount.
 type Service struct {
-	roles     *roles.Service
-	issuers   *issuers.Service
-	approvals *approval.Service
-	ledger    *ledger.Ledger
-	revoker   *revoke.Service
-	storage   logical.Storage
+	connections *connect.Service
+	roles       *roles.Service
+	issuers     *issuers.Service
+	approvals   *approval.Service
+	ledger      *ledger.Ledger
+	revoker     *revoke.Service
+	storage     logical.Storage
 	// mountMax is the least of the mount's and the system's max_lease_ttl.
 	mountMax func() time.Duration
 	now      func() time.Time
@@ -68,10 +68,10 @@ type Service struct {
 }
 
 // New makes the service.
-func New(storage logical.Storage, r *roles.Service, i *issuers.Service, a *approval.Service, l *ledger.Ledger, rv *revoke.Service,
+func New(storage logical.Storage, c *connect.Service, r *roles.Service, i *issuers.Service, a *approval.Service, l *ledger.Ledger, rv *revoke.Service,
 	mountMax func() time.Duration, now func() time.Time, logger hclog.Logger, m *metrics.Metrics) *Service {
 	return &Service{
-		roles: r, issuers: i, approvals: a, ledger: l, revoker: rv, storage: storage,
+		connections: c, roles: r, issuers: i, approvals: a, ledger: l, revoker: rv, storage: storage,
 		mountMax: mountMax, now: now, logger: logger, metrics: m, seen: newSeen(storage), lost: newLost(),
 	}
 }
@@ -109,7 +109,7 @@ func (s *Service) issue(ctx context.Context, req Request) (*Credential, error) {
 		return nil, err
 	}
 	err = s.record(detached, plan, live, token)
-	s.lost.written(live.TokenID)
+	s.lost.end(live.TokenID)
 	if err != nil {
 		return nil, err
 	}
@@ -132,22 +132,22 @@ func (s *Service) mint(ctx context.Context, p *plan, req Request) (*ledger.Live,
 	if err := link.Connection.Check(grant); err != nil {
 		return nil, nil, err
 	}
-	settled, err := s.expect(ctx, p, grant)
-	if err != nil {
-		return nil, nil, err
-	}
+	s.lost.begin(link, grant)
 	var token *providers.Token
 	err = link.Gate.Do(ctx, connect.Mint, func(ctx context.Context) (err error) {
 		token, err = link.Connection.Mint(ctx, grant)
 		return err
 	})
-	settled(err)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", link.Platform.Title, err)
+		// Whatever it failed with: that it left nothing behind is not proven.
+		s.lost.missing(grant.TokenID, s.now())
+		return nil, nil, err
 	}
 	live := s.live(p, req, grant, token)
 	if err := s.check(p, grant, token, live); err != nil {
-		return nil, nil, s.discard(ctx, link, live, token, err)
+		err = s.discard(ctx, link, live, token, err)
+		s.lost.end(live.TokenID)
+		return nil, nil, err
 	}
 	return live, token, nil
 }
@@ -184,11 +184,12 @@ func (s *Service) live(p *plan, req Request, grant providers.Grant, token *provi
 			RequestID: req.Caller.RequestID, EntityID: req.Caller.EntityID, DisplayName: req.Caller.DisplayName,
 		},
 		Handle: token.Handle, EndsItself: !token.ExpiresAt.IsZero(), Indexed: grant.TokenID != "",
+		Address: req.Caller.Address,
 	}
 	if p.identity != nil {
 		live.Issuer = role.Issuer
 		live.Job = p.identity.Job().Facts()
-		live.Claims = p.boundTexts()
+		live.Claims = p.keptClaims()
 	}
 	if p.approval != nil {
 		live.ApprovedBy = p.approval.Approvers()

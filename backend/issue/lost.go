@@ -5,202 +5,128 @@ package issue
 
 import (
 	"context"
-	"encoding/hex"
+	"errors"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/connect"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/ledger"
-	"github.com/ci-identity/vault-plugin-secrets-ci/backend/policy"
-	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 )
 
-// lost keeps which roles may have a token at the platform that the ledger does not
-// know: its answer did not arrive, or a predecessor died before writing it down.
-// Platforms where tokens have names are then asked for them.
-type lost struct {
-	mu      sync.Mutex
-	making  map[string]bool // token ids that are being made this moment
-	suspect map[string]bool // roles
-	// touched are the markers that are known to be on storage.
-	touched map[string]bool
-}
+// searchesAtOnce is how many places of one platform are looked at together: after a
+// start there may be thousands, and the jobs that start now come first.
+const searchesAtOnce = 4
 
-func newLost() *lost {
-	return &lost{making: map[string]bool{}, suspect: map[string]bool{}, touched: map[string]bool{}}
-}
-
-// expect prepares for the answer to a mint not coming: where the platform can find
-// a token by name, it must be known where to look. settled is told what came.
-func (s *Service) expect(ctx context.Context, p *plan, grant providers.Grant) (settled func(error), err error) {
-	if grant.TokenID == "" {
-		return func(error) {}, nil
-	}
-	role := p.bound.Role.Name
-	if grant.Narrowed {
-		if err := s.touch(ctx, role, grant); err != nil {
-			return nil, err
-		}
-	}
-	s.lost.mu.Lock()
-	s.lost.making[grant.TokenID] = true
-	s.lost.mu.Unlock()
-	return func(err error) {
-		s.lost.mu.Lock()
-		defer s.lost.mu.Unlock()
-		if err != nil {
-			delete(s.lost.making, grant.TokenID)
-			switch fault.KindOf(err) {
-			case fault.Unavailable, fault.Nonsense, fault.Internal:
-				s.lost.suspect[role] = true
-			}
-		}
-	}, nil
-}
-
-// written ends what expect began: the token is on record, or revoked.
-func (l *lost) written(id string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.making, id)
-}
-
-// touch notes, once, a repository that is not written out in the role.
-func (s *Service) touch(ctx context.Context, role string, grant providers.Grant) error {
-	for _, name := range grant.Repositories {
-		full := grant.Account + "/" + name
-		key := store.Touched + role + "/" + hex.EncodeToString([]byte(full))
-		s.lost.mu.Lock()
-		known := s.lost.touched[key]
-		s.lost.mu.Unlock()
-		if known {
-			continue
-		}
-		if err := store.Put(ctx, s.storage, key, full); err != nil {
-			return err
-		}
-		s.lost.mu.Lock()
-		s.lost.touched[key] = true
-		s.lost.mu.Unlock()
-	}
-	return nil
-}
-
-// SuspectAll has every role looked at: after a start nobody knows what a predecessor
-// did last, or what an older snapshot has forgotten.
-func (s *Service) SuspectAll(ctx context.Context, roles func(context.Context) ([]string, error)) error {
-	names, err := roles(ctx)
-	if err != nil {
-		return err
-	}
-	s.lost.mu.Lock()
-	defer s.lost.mu.Unlock()
-	for _, name := range names {
-		s.lost.suspect[name] = true
-	}
-	return nil
-}
-
-// RevokeLost asks the platforms for tokens of suspect roles that nobody has on
-// record and revokes them. A role whose platform does not answer stays suspect.
+// RevokeLost looks for tokens that are at a platform and not in the ledger, and
+// revokes them: tokens whose answer never came, and after a start whatever a
+// predecessor did not get to write down or an older snapshot has forgotten. Only
+// platforms where tokens have names can be asked. What cannot be looked at stays to
+// be looked at; a platform that is down delays no other.
 func (s *Service) RevokeLost(ctx context.Context) {
-	s.lost.mu.Lock()
-	suspects := make([]string, 0, len(s.lost.suspect))
-	for role := range s.lost.suspect {
-		suspects = append(suspects, role)
+	if err := s.suspectEverywhere(ctx); err != nil {
+		s.logger.Warn("where tokens may have been lost is not known yet", "error", err)
+		return
 	}
-	s.lost.mu.Unlock()
-	for _, role := range suspects {
-		s.lost.mu.Lock()
-		delete(s.lost.suspect, role) // a mint that fails from here on is looked for anew
-		s.lost.mu.Unlock()
-		if err := s.revokeLost(ctx, role); err != nil {
-			s.logger.Warn("tokens that may have been lost could not be looked for", "role", role, "error", err)
-			s.lost.mu.Lock()
-			s.lost.suspect[role] = true
-			s.lost.mu.Unlock()
+	// First where there are places at all, then the places.
+	for range 2 {
+		var all sync.WaitGroup
+		for site, places := range s.lost.due(s.now()) {
+			all.Go(func() { s.lost.tell(site, s.searchSite(ctx, site, places), s.logger) })
 		}
+		all.Wait()
 	}
 }
 
-func (s *Service) revokeLost(ctx context.Context, role string) error {
-	bound, err := s.roles.Load(ctx, role)
-	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Denied) {
+// suspectEverywhere has every connection looked at as a whole, once after a start:
+// nobody knows what a predecessor did last.
+func (s *Service) suspectEverywhere(ctx context.Context) error {
+	if s.lost.started() {
+		return nil
+	}
+	links, err := s.connections.Links(ctx)
+	if err != nil {
+		return err
+	}
+	for _, link := range links {
+		if _, finds := link.Connection.(providers.Finder); finds {
+			s.lost.suspect(target{site: siteOf(link)}, s.now())
+		}
+	}
+	s.lost.start()
+	return nil
+}
+
+// searchSite looks at some places of one site, until one cannot be looked at.
+func (s *Service) searchSite(ctx context.Context, at site, places []string) error {
+	link, err := s.connections.LinkAt(ctx, at.config, at.endpoint)
+	if fault.Is(err, fault.Unauthorized) {
+		s.logger.Warn("tokens that may have been lost are not looked for: the config is gone", "config", at.config, "base_url", at.endpoint)
+		s.lost.drop(at)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	finder, finds := bound.Link.Connection.(providers.Finder)
+	finder, finds := link.Connection.(providers.Finder)
 	if !finds {
+		s.lost.drop(at)
 		return nil
 	}
-	grants, err := s.places(ctx, bound.Role, bound.Config.Account)
-	if err != nil {
-		return err
-	}
-	for _, grant := range grants {
-		var found map[string]string
-		err := bound.Link.Gate.Do(ctx, connect.Other, func(ctx context.Context) (err error) {
-			found, err = finder.Find(ctx, grant)
-			return err
-		})
-		if fault.Is(err, fault.Refused) || fault.Is(err, fault.Invalid) {
-			continue // the place is gone, and what was there with it
-		}
-		if err != nil {
-			return err
-		}
-		for id, handle := range found {
-			if err := s.revokeUnknown(ctx, bound.Link, role, id, handle); err != nil {
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.SetLimit(searchesAtOnce)
+	for _, place := range places {
+		workers.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			began := s.now()
+			if err := s.searchPlace(ctx, link, finder, target{at, place}); err != nil {
 				return err
 			}
-		}
+			s.lost.looked(target{at, place}, began)
+			return nil
+		})
 	}
-	return nil
+	return workers.Wait()
 }
 
-// places are where tokens of a role can be: the repositories that it names and
-// those that it reached by pattern or claim.
-func (s *Service) places(ctx context.Context, role *policy.Role, account string) ([]providers.Grant, error) {
-	entries, err := policy.ParseRepositories(role.Repositories, account)
+// searchPlace revokes what is at a place without a record. The place without a name
+// is all of them: those are found out, to be looked at in turn.
+func (s *Service) searchPlace(ctx context.Context, link *connect.Link, finder providers.Finder, t target) error {
+	var places []string
+	var found map[string]string
+	err := link.Gate.Do(ctx, connect.Other, func(ctx context.Context) (err error) {
+		if t.place == "" {
+			places, err = finder.Places(ctx, s.roles.Mount())
+			return err
+		}
+		found, err = finder.Find(ctx, s.roles.Mount(), t.place)
+		return err
+	})
+	if fault.Is(err, fault.Refused) && t.place != "" {
+		return nil // the place is gone, and what was there with it
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var grants []providers.Grant
-	add := func(account, name string) {
-		grants = append(grants, providers.Grant{Subject: s.roles.Subject(role.Name), Account: account, Repositories: []string{name}})
+	for _, place := range places {
+		s.lost.suspectAlso(t, place)
 	}
-	for _, e := range entries {
-		if e.Template == nil && !e.IsPattern() {
-			add(e.Account, e.Name)
-		}
+	var failures []error
+	for id, handle := range found {
+		failures = append(failures, s.revokeUnknown(ctx, link, t.place, id, handle))
 	}
-	keys, err := store.List(ctx, s.storage, store.Touched+role.Name+"/")
-	if err != nil {
-		return nil, err
-	}
-	for _, key := range keys {
-		full, err := hex.DecodeString(key)
-		if err != nil {
-			return nil, err
-		}
-		touched, err := policy.ParseRepositories([]string{string(full)}, "")
-		if err != nil {
-			return nil, err
-		}
-		add(touched[0].Account, touched[0].Name)
-	}
-	return grants, nil
+	return errors.Join(failures...)
 }
 
 // revokeUnknown revokes a token that the platform has and the ledger has not.
-func (s *Service) revokeUnknown(ctx context.Context, link *connect.Link, role, id, handle string) error {
-	s.lost.mu.Lock()
-	making := s.lost.making[id]
-	s.lost.mu.Unlock()
-	if making || !ledger.ValidID(id) {
+func (s *Service) revokeUnknown(ctx context.Context, link *connect.Link, place, id, handle string) error {
+	// In this order: a token that is being made is on record before it is not being
+	// made any more.
+	if s.lost.making(id) || !ledger.ValidID(id) {
 		return nil
 	}
 	live, err := s.ledger.Live(ctx, id)
@@ -213,8 +139,8 @@ func (s *Service) revokeUnknown(ctx context.Context, link *connect.Link, role, i
 	if err != nil {
 		return err
 	}
-	s.logger.Warn("revoked a token whose issue never came to an answer", "role", role, "token_id", id)
+	s.logger.Warn("revoked a token whose issue is not on record", "config", link.Name, "place", place, "token_id", id)
 	return s.ledger.Tell(ctx, ledger.Event{Type: ledger.EventOrphanRevoked, Time: s.now(), More: map[string]any{
-		"token_id": id, "role": role, "config": link.Name,
+		"token_id": id, "provider": link.Platform.Name, "config": link.Name, "base_url": link.Connection.BaseURL(), "place": place,
 	}})
 }

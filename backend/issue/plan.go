@@ -6,6 +6,7 @@ package issue
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ type plan struct {
 	bound       *roles.Bound
 	gates       []policy.Gate
 	identity    *identity.Identity
+	issuer      identity.Issuer     // who vouches for it
+	entries     []policy.Repository // the role's, claims not resolved
 	reach       policy.Reach
 	permissions []providers.Permission
 	lease       policy.Lease
@@ -86,7 +89,7 @@ func (s *Service) identify(ctx context.Context, p *plan, idToken string) error {
 	if err := matchBound(p.bound, verifier.Issuer(), proven.Claims); err != nil {
 		return err
 	}
-	p.identity = proven
+	p.identity, p.issuer = proven, verifier.Issuer()
 	return nil
 }
 
@@ -117,15 +120,22 @@ func matchBound(b *roles.Bound, issuer identity.Issuer, claims identity.Claims) 
 	return nil
 }
 
-// boundTexts are the claims that are bound, for a renewal to match again.
-func (p *plan) boundTexts() map[string]string {
+// keptClaims are those that are bound or that name the job's repository, for a
+// renewal to hold against the role again.
+func (p *plan) keptClaims() map[string]string {
 	texts := map[string]string{}
-	for _, list := range [][]string{p.bound.Role.BoundClaims, p.bound.Environment.BoundClaims} {
-		for _, entry := range list {
-			name, _, _ := strings.Cut(entry, "=")
-			if text, ok := p.identity.Claims.Text(name); ok {
-				texts[name] = text
-			}
+	keep := func(claim string) {
+		if text, ok := p.identity.Claims.Text(claim); ok {
+			texts[claim] = text
+		}
+	}
+	for _, entry := range slices.Concat(p.bound.Role.BoundClaims, p.bound.Environment.BoundClaims) {
+		claim, _, _ := strings.Cut(entry, "=")
+		keep(claim)
+	}
+	for _, entry := range p.entries {
+		if entry.Template != nil {
+			keep(entry.Template.Claim())
 		}
 	}
 	return texts
@@ -142,21 +152,38 @@ func claimsOf(texts map[string]string) (identity.Claims, error) {
 
 // resolve finds the exact repositories.
 func (p *plan) resolve(req Request) error {
-	entries, err := policy.ParseRepositories(p.bound.Role.Repositories, p.bound.Config.Account)
-	if err != nil {
+	var err error
+	if p.entries, err = policy.ParseRepositories(p.bound.Role.Repositories, p.bound.Config.Account); err != nil {
 		return err
 	}
 	var claims identity.Claims
 	if p.identity != nil {
 		claims = p.identity.Claims
 	}
-	entries, templated, err := policy.ResolveTemplates(entries, claims)
+	entries, templated, err := ownRepositories(p.bound.Role, p.entries, p.issuer, claims)
 	if err != nil {
 		return err
 	}
 	p.reach, err = policy.Narrow(p.bound.Role, entries, req.Repositories, req.NamedRepositories)
 	p.reach.Narrowed = p.reach.Narrowed || templated
 	return err
+}
+
+// ownRepositories replaces the entries that name a claim by the job's own
+// repository, where the issuer, as it is now, still vouches for that claim.
+func ownRepositories(role *policy.Role, entries []policy.Repository, issuer identity.Issuer, claims identity.Claims) ([]policy.Repository, bool, error) {
+	for _, entry := range entries {
+		if entry.Template == nil {
+			continue
+		}
+		if issuer.Name == "" {
+			return nil, true, fault.New(fault.Denied, "repositories: %s is the job's own, and no id_token has proven the job", entry.Written)
+		}
+		if err := entry.Template.Check("repositories", issuer, role.Config); err != nil {
+			return nil, true, fault.New(fault.Denied, "identity: %w", err)
+		}
+	}
+	return policy.ResolveTemplates(entries, claims)
 }
 
 func (s *Service) unseen(ctx context.Context, p *plan) error {
@@ -186,7 +213,7 @@ func (s *Service) approved(ctx context.Context, p *plan, req Request) error {
 	if err != nil {
 		return err
 	}
-	basis, err := s.basis(p.bound)
+	basis, err := s.basis(ctx, p.bound)
 	if err != nil {
 		return err
 	}
@@ -195,7 +222,7 @@ func (s *Service) approved(ctx context.Context, p *plan, req Request) error {
 	case approval.Pending:
 		return fault.New(fault.Denied, "approval: %q is still to be decided (%d needed)", a.ID, a.Required)
 	case approval.Void:
-		return fault.New(fault.Denied, "approval: %q is void: role, stage, environment or config changed since; %s", a.ID, ask)
+		return fault.New(fault.Denied, "approval: %q is void: role, stage, environment, config or issuer changed since; %s", a.ID, ask)
 	default:
 		return fault.New(fault.Denied, "approval: %q is %s; %s", a.ID, status, ask)
 	}
@@ -219,10 +246,5 @@ func (s *Service) approved(ctx context.Context, p *plan, req Request) error {
 
 // roomFor tells whether max_active leaves room now; the mint reserves it for real.
 func (s *Service) roomFor(role *policy.Role) error {
-	release, err := s.ledger.Reserve(role.Name, role.MaxActive)
-	if err != nil {
-		return err
-	}
-	release()
-	return nil
+	return s.ledger.Room(role.Name, role.MaxActive)
 }

@@ -39,7 +39,7 @@ func (s *Service) reserve(ctx context.Context, p *plan) (release func(), err err
 		held = append(held, once)
 	}
 	if p.approval != nil {
-		claimed, err := s.approvals.Claim(p.approval)
+		claimed, err := s.approvals.Claim(ctx, p.approval)
 		if err != nil {
 			release()
 			return nil, err
@@ -59,11 +59,7 @@ func (s *Service) record(ctx context.Context, p *plan, live *ledger.Live, token 
 		return s.discard(ctx, p.bound.Link, live, token, err)
 	}
 	if err := s.ledger.Open(ctx, live, token.Secret); err != nil {
-		if p.approval != nil {
-			if restoreErr := s.approvals.Restore(ctx, p.approval); restoreErr != nil {
-				s.logger.Warn("an approval stays used although its token could not be recorded", "approval_id", p.approval.ID, "error", restoreErr)
-			}
-		}
+		s.unburn(ctx, p)
 		return s.discard(ctx, p.bound.Link, live, token, fmt.Errorf("issue: record the token: %w", err))
 	}
 	if p.approval != nil {
@@ -78,10 +74,34 @@ func (s *Service) burn(ctx context.Context, p *plan, tokenID string) error {
 			return err
 		}
 	}
-	if p.approval != nil {
-		return s.approvals.Burn(ctx, p.approval, tokenID)
+	if p.approval == nil {
+		return nil
 	}
-	return nil
+	err := s.approvals.Burn(ctx, p.approval, tokenID)
+	if err != nil && p.bound.Role.SingleUse {
+		s.unburnSeen(ctx, p)
+	}
+	return err
+}
+
+// unburn gives back what a token used up that could not be recorded. What cannot
+// be given back stays used: that errs on the safe side.
+func (s *Service) unburn(ctx context.Context, p *plan) {
+	if p.bound.Role.SingleUse {
+		s.unburnSeen(ctx, p)
+	}
+	if p.approval == nil {
+		return
+	}
+	if err := s.approvals.Restore(ctx, p.approval); err != nil {
+		s.logger.Warn("an approval stays used although its token could not be recorded", "approval_id", p.approval.ID, "error", err)
+	}
+}
+
+func (s *Service) unburnSeen(ctx context.Context, p *plan) {
+	if err := s.seen.restore(ctx, p.identity); err != nil {
+		s.logger.Warn("an id_token stays used although it had no credential", "role", p.bound.Role.Name, "error", err)
+	}
 }
 
 // discard revokes a token that is not on record. Where that fails, a record is
@@ -102,6 +122,7 @@ func (s *Service) discard(ctx context.Context, link *connect.Link, live *ledger.
 	}
 	if openErr := s.ledger.Open(ctx, live, token.Secret); openErr != nil {
 		s.logger.Error("a token that was refused could be neither revoked nor recorded", "token_id", live.TokenID, "token_sha256", live.TokenSHA256, "error", err, "record_error", openErr)
+		s.lost.missing(live.TokenID, s.now())
 		return cause
 	}
 	s.revoker.Adopt(live)

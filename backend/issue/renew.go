@@ -7,6 +7,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/identity"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/ledger"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/policy"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/roles"
@@ -59,11 +60,14 @@ func (s *Service) renewable(ctx context.Context, live *ledger.Live) (policy.Leas
 	if err := policy.FirstShut(policy.StandingGates(bound.Role, bound.Surroundings, s.now())); err != nil {
 		return policy.Lease{}, err
 	}
-	if err := stillAllowed(live, bound); err != nil {
+	if err := policy.CallerAddress(bound.Role, live.Address); err != nil {
 		return policy.Lease{}, err
 	}
-	if err := s.stillBound(ctx, live, bound); err != nil {
+	if err := s.stillAllowed(ctx, live, bound); err != nil {
 		return policy.Lease{}, err
+	}
+	if required := policy.RequiredApprovals(bound.Role, bound.Surroundings); len(live.ApprovedBy) < required {
+		return policy.Lease{}, fault.New(fault.Denied, "renewal: approval: %d other(s) must approve now, and %d did; read a new credential", required, len(live.ApprovedBy))
 	}
 	limits := policy.Limits{Mount: s.mountMax(), Platform: live.ExpiresAt.Sub(live.IssuedAt)}
 	// The role's own end is counted from the issue as all others are.
@@ -72,7 +76,7 @@ func (s *Service) renewable(ctx context.Context, live *ledger.Live) (policy.Leas
 
 // stillAllowed holds that the role, as it is now, would still allow what the token
 // can do.
-func stillAllowed(live *ledger.Live, b *roles.Bound) error {
+func (s *Service) stillAllowed(ctx context.Context, live *ledger.Live, b *roles.Bound) error {
 	if live.Config != b.Role.Config || live.Environment != b.Role.Environment || live.Stage != b.Role.Stage {
 		return fault.New(fault.Denied, "renewal: %s has moved to another config, stage or environment; read a new credential", b.Role)
 	}
@@ -91,10 +95,12 @@ func stillAllowed(live *ledger.Live, b *roles.Bound) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if e.Template != nil {
-			return nil // the job's own repository, which the record's claims have proven
-		}
+	issuer, claims, err := s.stillBound(ctx, live, b)
+	if err != nil {
+		return err
+	}
+	if entries, _, err = ownRepositories(b.Role, entries, issuer, claims); err != nil {
+		return err
 	}
 	full := make([]string, len(live.Repositories))
 	for i, name := range live.Repositories {
@@ -106,20 +112,23 @@ func stillAllowed(live *ledger.Live, b *roles.Bound) error {
 
 // stillBound matches the job's claims, as they were proven, against what is bound
 // now. A claim that was not kept matches nothing.
-func (s *Service) stillBound(ctx context.Context, live *ledger.Live, b *roles.Bound) error {
+func (s *Service) stillBound(ctx context.Context, live *ledger.Live, b *roles.Bound) (issuer identity.Issuer, claims identity.Claims, err error) {
 	if live.Issuer != b.Role.Issuer {
-		return fault.New(fault.Denied, "renewal: %s has another issuer now; read a new credential", b.Role)
+		return issuer, claims, fault.New(fault.Denied, "renewal: %s has another issuer now; read a new credential", b.Role)
 	}
 	if live.Issuer == "" {
-		return nil
+		return issuer, claims, nil
 	}
 	verifier, err := s.issuers.Verifier(ctx, live.Issuer)
 	if err != nil {
-		return err
+		return issuer, claims, err
 	}
-	claims, err := claimsOf(live.Claims)
-	if err != nil {
-		return err
+	if claims, err = claimsOf(live.Claims); err != nil {
+		return issuer, claims, err
 	}
-	return matchBound(b, verifier.Issuer(), claims)
+	issuer = verifier.Issuer()
+	if err := matchBound(b, issuer, claims); err != nil {
+		return issuer, claims, fault.New(fault.Denied, "renewal: %w (held against what the job proved when the token was made); read a new credential", err)
+	}
+	return issuer, claims, nil
 }

@@ -75,6 +75,11 @@ func (s *seen) burn(ctx context.Context, id *identity.Identity) error {
 	return store.Put(ctx, s.storage, seenKey(id), true)
 }
 
+// restore takes a burn back whose credential did not come about.
+func (s *seen) restore(ctx context.Context, id *identity.Identity) error {
+	return store.Delete(ctx, s.storage, seenKey(id))
+}
+
 // TidySeen forgets the job tokens that no verifier accepts any more.
 func (s *Service) TidySeen(ctx context.Context) error {
 	hours, err := store.List(ctx, s.storage, store.Seen)

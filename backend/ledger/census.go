@@ -149,13 +149,8 @@ func (c *census) overdue(before time.Time) []string {
 func (c *census) reserve(role string, most int) (release func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if most > 0 {
-		if !c.ready {
-			return nil, errCounting()
-		}
-		if live := c.roles[role] + c.reserved[role]; live >= most {
-			return nil, fault.New(fault.Denied, "max_active: role %q has %d live credential(s) and may have %d; revoke one or wait for one to end", role, live, most)
-		}
+	if err := c.room(role, most); err != nil {
+		return nil, err
 	}
 	c.reserved[role]++
 	return func() {
@@ -163,6 +158,20 @@ func (c *census) reserve(role string, most int) (release func(), err error) {
 		defer c.mu.Unlock()
 		bump(c.reserved, role, -1)
 	}, nil
+}
+
+// room is nil where one of the places is free. Whoever calls it holds mu.
+func (c *census) room(role string, most int) error {
+	if most == 0 {
+		return nil
+	}
+	if !c.ready {
+		return errCounting()
+	}
+	if live := c.roles[role] + c.reserved[role]; live >= most {
+		return fault.New(fault.Denied, "max_active: role %q has %d live credential(s) and may have %d; revoke one or wait for one to end", role, live, most)
+	}
+	return nil
 }
 
 // liveAt counts by config and endpoint; an empty endpoint is all of them.

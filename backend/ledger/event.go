@@ -43,17 +43,19 @@ type Event struct {
 
 // encode writes the event as one flat JSON object with its place in the log.
 func (e Event) encode(cursor string) (json.RawMessage, error) {
-	flat := map[string]any{
-		"cursor": cursor,
-		"time":   e.Time.UTC().Format(time.RFC3339Nano),
-		"type":   string(e.Type),
+	flat := map[string]any{}
+	if e.Record != nil {
+		flat = e.Record.facts()
 	}
-	if r := e.Record; r != nil {
-		maps.Copy(flat, r.facts())
-	}
+	flat["cursor"] = cursor
+	flat["time"] = e.Time.UTC().Format(time.RFC3339Nano)
+	flat["type"] = string(e.Type)
 	maps.Copy(flat, e.More)
 	return json.Marshal(flat)
 }
+
+// jobPrefix keeps the job's facts apart from the token's own.
+const jobPrefix = "job_"
 
 // facts are what every event of a token tells, so that it reads without another.
 func (r *Record) facts() map[string]any {
@@ -70,7 +72,7 @@ func (r *Record) facts() map[string]any {
 		facts["approved_by"] = r.ApprovedBy
 	}
 	for name, value := range r.Job {
-		facts["job_"+name] = value
+		facts[jobPrefix+name] = value
 	}
 	return facts
 }

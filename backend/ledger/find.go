@@ -98,6 +98,7 @@ func (l *Ledger) findClosed(ctx context.Context, suffix, from string, match func
 			return nil, "", err
 		}
 		if found && match(&record) {
+			l.uses.show(&record)
 			return &record, key, nil
 		}
 	}
@@ -111,11 +112,17 @@ func (l *Ledger) ChangeClosed(ctx context.Context, id string, f func(*Record)) e
 	defer row.Unlock()
 	_, suffix := split(id)
 	record, key, err := l.findClosed(ctx, suffix, issuedDay(id), func(r *Record) bool { return r.TokenID == id })
-	if err != nil || record == nil {
+	if err != nil {
 		return err
 	}
-	f(record)
-	return store.Put(ctx, l.storage, key, record)
+	if record != nil {
+		f(record)
+		if err := store.Put(ctx, l.storage, key, record); err != nil {
+			return err
+		}
+	}
+	l.uses.stored(id)
+	return nil
 }
 
 // EachLive calls f with every live record until it says no.

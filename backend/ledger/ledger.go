@@ -31,10 +31,11 @@ type Ledger struct {
 	rows [256]sync.Mutex
 
 	mu sync.Mutex
-	// telling holds the place in the log of ends that were told but are not stored
-	// in all their parts yet, so that another try does not tell them twice.
-	telling map[string]uint64
+	// telling holds the ends that were told but are not stored in all their parts
+	// yet, so that another try does not tell them twice, or otherwise.
+	telling map[string]*telling
 
+	legacy legacy
 	// term names this process in the records that it writes.
 	term string
 }
@@ -45,7 +46,7 @@ func New(storage logical.Storage, term string, now func() time.Time, logger hclo
 	l := &Ledger{
 		storage: storage, now: now, logger: logger, term: term,
 		census: newCensus(term), stats: newStats(storage), uses: newUses(),
-		telling: map[string]uint64{},
+		telling: map[string]*telling{},
 	}
 	l.log = newLog(storage, now, func(seq uint64, e Event) { l.stats.fold(seq, statOf(e)) })
 	return l
@@ -64,6 +65,14 @@ func (l *Ledger) Reserve(role string, most int) (release func(), err error) {
 	return l.census.reserve(role, most)
 }
 
+// Room is nil where Reserve would succeed now. It takes no place, not even for a
+// moment: somebody who only asks must not be in the way of one who needs it.
+func (l *Ledger) Room(role string, most int) error {
+	l.census.mu.Lock()
+	defer l.census.mu.Unlock()
+	return l.census.room(role, most)
+}
+
 // LiveAt counts the live tokens made through a config at an endpoint, or at all
 // of its endpoints where none is given.
 func (l *Ledger) LiveAt(config, baseURL string) (int, error) {
@@ -78,26 +87,6 @@ func (l *Ledger) LiveTotal() int { return l.census.total() }
 
 // Ready reports whether the live tokens have been counted since the start.
 func (l *Ledger) Ready() bool { return l.census.isReady() }
-
-// Open records a token that was just made: one storage write. The token secret
-// serves only to index it where its id was chosen before. When Open fails the
-// caller revokes the token.
-func (l *Ledger) Open(ctx context.Context, live *Live, secret string) error {
-	live.Ticket, live.Term = l.log.begin(), l.term
-	if live.Indexed {
-		if err := store.Put(ctx, l.storage, store.Hashes+hashSuffix(secret), live.TokenID); err != nil {
-			l.log.end(live.Ticket)
-			return err
-		}
-	}
-	if err := store.Put(ctx, l.storage, liveKey(live.TokenID), live); err != nil {
-		l.log.end(live.Ticket)
-		return err
-	}
-	l.census.opened(live)
-	l.log.add(Event{Type: EventIssued, Time: live.IssuedAt, Record: &live.Record}, live.Ticket)
-	return nil
-}
 
 // Live returns the live record of that id, or nil where there is none.
 func (l *Ledger) Live(ctx context.Context, id string) (*Live, error) {
@@ -121,6 +110,9 @@ func (l *Ledger) readLive(ctx context.Context, key string) (*Live, error) {
 // turn. f may refuse with an error; then nothing is written. A token that is dead
 // by now is fault.NotFound.
 func (l *Ledger) Change(ctx context.Context, id string, f func(*Live) error) (*Live, error) {
+	if err := l.takeUp(ctx); err != nil {
+		return nil, err
+	}
 	row := l.row(id)
 	row.Lock()
 	defer row.Unlock()
@@ -138,85 +130,36 @@ func (l *Ledger) Change(ctx context.Context, id string, f func(*Live) error) (*L
 	if err := store.Put(ctx, l.storage, liveKey(id), live); err != nil {
 		return nil, err
 	}
+	l.catchUp(&before)
 	l.uses.stored(id)
 	l.census.changed(&before, live)
 	return live, nil
 }
 
-// Ending is how a token ended.
-type Ending struct {
-	Status Status
-	By     Cause
-	At     time.Time
-}
-
-// Close records that a token is dead. It first tells the log, then stores the
-// closed record, then removes the live one with its secret: whatever interrupts
-// it, the next try or the next start goes on from there. It is idempotent.
-func (l *Ledger) Close(ctx context.Context, id string, end Ending) error {
-	row := l.row(id)
-	row.Lock()
-	defer row.Unlock()
-	live, err := l.Live(ctx, id)
-	if err != nil || live == nil {
-		return err
-	}
-	live.Status, live.RevokedBy, live.RevokedAt = end.Status, end.By, end.At.UTC()
-	ticket := l.log.begin()
-	defer l.log.end(ticket)
-	if err := l.log.sync(ctx, l.tellEnd(live)); err != nil {
-		return err
-	}
-	return l.finish(ctx, live)
-}
-
-// tellEnd tells the log of an end, once.
-func (l *Ledger) tellEnd(live *Live) (seq uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if seq, told := l.telling[live.TokenID]; told {
-		return seq
-	}
-	kind := EventRevoked
-	if live.Status == Expired {
-		kind = EventExpired
-	}
-	record := live.Record
-	seq = l.log.add(Event{Type: kind, Time: live.RevokedAt, Record: &record, More: record.ending()}, 0)
-	l.telling[live.TokenID] = seq
-	return seq
-}
-
-// finish stores the closed record and removes the live one.
-func (l *Ledger) finish(ctx context.Context, live *Live) error {
-	day := live.RevokedAt.Format(dayLayout)
-	_, suffix := split(live.TokenID)
-	if err := store.Put(ctx, l.storage, closedKey(day, suffix), live.Record); err != nil {
-		return err
-	}
-	if err := store.Delete(ctx, l.storage, liveKey(live.TokenID)); err != nil {
-		return err
-	}
-	l.census.closed(live)
-	l.uses.stored(live.TokenID)
-	l.mu.Lock()
-	delete(l.telling, live.TokenID)
-	l.mu.Unlock()
-	return nil
-}
-
 // Tell puts an event into the log and returns once it is on storage.
 func (l *Ledger) Tell(ctx context.Context, e Event) error {
+	if err := l.takeUp(ctx); err != nil {
+		return err
+	}
 	return l.log.sync(ctx, l.log.add(e, 0))
 }
 
-// Note puts an event into the log; it is stored within half a second.
+// Note puts an event into the log; it is stored within half a second. It is for
+// events of what was just opened or changed.
 func (l *Ledger) Note(e Event) { l.log.add(e, 0) }
 
-// Flush stores everything that the log and the use counters hold back.
-func (l *Ledger) Flush(ctx context.Context) error { return l.log.Flush(ctx) }
+// Flush stores everything that the log holds back.
+func (l *Ledger) Flush(ctx context.Context) error {
+	if err := l.takeUp(ctx); err != nil {
+		return err
+	}
+	return l.log.Flush(ctx)
+}
 
 // Events gives a page of the log: see Log.Events.
 func (l *Ledger) Events(ctx context.Context, after string, limit int) ([]string, string, error) {
+	if err := l.takeUp(ctx); err != nil {
+		return nil, "", err
+	}
 	return l.log.Events(ctx, after, limit)
 }

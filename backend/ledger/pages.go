@@ -85,6 +85,22 @@ func (l *Log) read(ctx context.Context, after uint64, f func(told) (more bool)) 
 	})
 }
 
+// each calls f with each event after seq, oldest first.
+func (l *Log) each(ctx context.Context, after uint64, f func(seq uint64, e storedEvent)) error {
+	var failed error
+	err := l.read(ctx, after, func(t told) bool {
+		var e storedEvent
+		if e, failed = parseEvent(t.json); failed == nil {
+			f(t.seq, e)
+		}
+		return failed == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	return err
+}
+
 func (l *Log) readPage(ctx context.Context, key string, after uint64, f func(told) bool) (more bool, err error) {
 	var p page
 	found, err := store.Get(ctx, l.storage, key, &p)

@@ -93,9 +93,11 @@ type Live struct {
 	// TTL and MaxTTL are the lease's.
 	TTL    time.Duration `json:"ttl"`
 	MaxTTL time.Duration `json:"max_ttl"`
-	// Issuer and Claims are what a renewal matches again where claims are bound.
-	Issuer string            `json:"issuer,omitempty"`
-	Claims map[string]string `json:"claims,omitempty"`
+	// Address is where the caller came from. Issuer and Claims are those that vouch
+	// for the job. Vault tells nothing of who renews: the gates are asked for these.
+	Address string            `json:"address,omitempty"`
+	Issuer  string            `json:"issuer,omitempty"`
+	Claims  map[string]string `json:"claims,omitempty"`
 	// Killed says that the token is to die whatever its lease says, and why.
 	Killed Cause `json:"killed,omitempty"`
 	// VaultTries counts the tries of Vault's to revoke that have failed.

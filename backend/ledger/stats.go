@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,15 @@ type stats struct {
 	seq   uint64
 	roles map[string]*roleStats
 	dirty map[string]bool
+	// early are events of this process that wait until those of its predecessors
+	// are folded in; replayed says that they are.
+	early    []earlyStat
+	replayed bool
+}
+
+type earlyStat struct {
+	seq uint64
+	stat
 }
 
 // roleStats are one role's figures.
@@ -36,6 +46,8 @@ type roleStats struct {
 	Seq        uint64               `json:"seq"`
 	Days       map[string]*dayStats `json:"days"`
 	LastIssued time.Time            `json:"last_issued"`
+	// LastJob is the job that the last one was issued to, where it has proven itself.
+	LastJob map[string]string `json:"last_job,omitempty"`
 }
 
 type dayStats struct {
@@ -50,6 +62,7 @@ type stat struct {
 	at     time.Time
 	issued bool
 	unused bool
+	job    map[string]string
 }
 
 func newStats(storage logical.Storage) *stats {
@@ -64,19 +77,21 @@ func statOf(e Event) stat {
 		role: e.Record.Role, at: e.Time,
 		issued: e.Type == EventIssued,
 		unused: (e.Type == EventRevoked || e.Type == EventExpired) && e.Record.Uses == 0,
+		job:    e.Record.Job,
 	}
 }
 
 // storedEvent is the part of an event that a start reads back.
 type storedEvent struct {
-	Type      EventType `json:"type"`
-	Time      time.Time `json:"time"`
-	Role      string    `json:"role"`
-	TokenID   string    `json:"token_id"`
-	Uses      int       `json:"uses"`
-	Status    Status    `json:"status"`
-	RevokedBy Cause     `json:"revoked_by"`
-	RevokedAt time.Time `json:"revoked_at"`
+	Type      EventType         `json:"type"`
+	Time      time.Time         `json:"time"`
+	Role      string            `json:"role"`
+	TokenID   string            `json:"token_id"`
+	Uses      int               `json:"uses"`
+	Status    Status            `json:"status"`
+	RevokedBy Cause             `json:"revoked_by"`
+	RevokedAt time.Time         `json:"revoked_at"`
+	Job       map[string]string `json:"-"`
 }
 
 func parseEvent(b json.RawMessage) (storedEvent, error) {
@@ -94,7 +109,27 @@ func parseEvent(b json.RawMessage) (storedEvent, error) {
 		}
 		raw.storedEvent.RevokedAt = at
 	}
+	if raw.Type != EventIssued {
+		return raw.storedEvent, nil
+	}
+	var flat map[string]any
+	if err := json.Unmarshal(b, &flat); err != nil {
+		return storedEvent{}, err
+	}
+	raw.Job = jobOf(flat)
 	return raw.storedEvent, nil
+}
+
+// jobOf reads back what Record.facts writes of a job.
+func jobOf(flat map[string]any) map[string]string {
+	job := map[string]string{}
+	for name, value := range flat {
+		fact, isJob := strings.CutPrefix(name, jobPrefix)
+		if text, ok := value.(string); isJob && ok {
+			job[fact] = text
+		}
+	}
+	return job
 }
 
 func (e storedEvent) stat() stat {
@@ -102,13 +137,23 @@ func (e storedEvent) stat() stat {
 		role: e.Role, at: e.Time,
 		issued: e.Type == EventIssued,
 		unused: (e.Type == EventRevoked || e.Type == EventExpired) && e.Uses == 0,
+		job:    e.Job,
 	}
 }
 
-// fold takes one event in; one that is in already changes nothing.
+// fold takes one event in, in its turn.
 func (s *stats) fold(seq uint64, st stat) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.replayed {
+		s.early = append(s.early, earlyStat{seq, st})
+		return
+	}
+	s.add(seq, st)
+}
+
+// add takes one event in; one that is in already changes nothing. The caller holds mu.
+func (s *stats) add(seq uint64, st stat) {
 	s.seq = max(s.seq, seq)
 	if st.role == "" || !st.issued && !st.unused {
 		return
@@ -125,7 +170,7 @@ func (s *stats) fold(seq uint64, st stat) {
 	day := r.day(st.at)
 	if st.issued {
 		day.Issued++
-		r.LastIssued = st.at
+		r.LastIssued, r.LastJob = st.at, st.job
 	}
 	if st.unused {
 		day.Unused++
@@ -145,28 +190,49 @@ func (r *roleStats) day(at time.Time) *dayStats {
 	return r.Days[name]
 }
 
-// load reads what is on storage and returns how far into the log that reaches.
-func (s *stats) load(ctx context.Context) (seq uint64, err error) {
+// replay takes in what is on storage: the figures as they were last written, and the
+// events since then.
+func (s *stats) replay(ctx context.Context, log *Log) error {
+	roles, seq, err := s.load(ctx)
+	if err != nil {
+		return err
+	}
+	var later []earlyStat
+	err = log.each(ctx, seq, func(seq uint64, e storedEvent) { later = append(later, earlyStat{seq, e.stat()}) })
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.roles, s.seq = roles, max(s.seq, seq)
+	for _, e := range slices.Concat(later, s.early) {
+		s.add(e.seq, e.stat)
+	}
+	s.early, s.replayed = nil, true
+	return nil
+}
+
+// load reads the figures on storage and how far into the log they reach.
+func (s *stats) load(ctx context.Context) (roles map[string]*roleStats, seq uint64, err error) {
 	if _, err := store.Get(ctx, s.storage, store.StatsCheckpoint, &seq); err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	names, err := store.List(ctx, s.storage, store.Stats)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
+	roles = map[string]*roleStats{}
 	for _, name := range names {
 		var r roleStats
 		found, err := store.Get(ctx, s.storage, store.Stats+name, &r)
 		if err != nil {
-			return 0, err
+			return nil, 0, err
 		}
 		if found {
-			s.mu.Lock()
-			s.roles[name] = &r
-			s.mu.Unlock()
+			roles[name] = &r
 		}
 	}
-	return seq, nil
+	return roles, seq, nil
 }
 
 // save writes what has changed, then how far that reaches.
@@ -212,6 +278,8 @@ type RoleFigures struct {
 	Issued30d  int
 	Unused30d  int
 	LastIssued time.Time
+	// LastJob is the job of the last issue; empty where no job has proven itself.
+	LastJob map[string]string
 }
 
 // Figures are the figures of a role.
@@ -224,7 +292,7 @@ func (l *Ledger) Figures(role string) RoleFigures {
 	if r == nil {
 		return f
 	}
-	f.LastIssued = r.LastIssued
+	f.LastIssued, f.LastJob = r.LastIssued, r.LastJob
 	for i := range statDays {
 		day := r.Days[now.AddDate(0, 0, -i).Format(dayLayout)]
 		if day == nil {

@@ -73,14 +73,17 @@ func (l *Ledger) Tidy(ctx context.Context, most int) (removed int, err error) {
 }
 
 // tidyFolders removes what lies two folders below prefix in folders named before
-// the given one. The last folder always stays: the log goes on from its end.
+// the given one.
 func (l *Ledger) tidyFolders(ctx context.Context, prefix, before string, most int, remove func(context.Context, string) error) (removed int, err error) {
 	folders, err := store.List(ctx, l.storage, prefix)
 	if err != nil || len(folders) == 0 {
 		return 0, err
 	}
 	slices.Sort(folders)
-	for _, folder := range folders[:len(folders)-1] {
+	if prefix == store.Events {
+		folders = folders[:len(folders)-1] // the log goes on from its end
+	}
+	for _, folder := range folders {
 		if strings.TrimSuffix(folder, "/") >= before {
 			return removed, nil
 		}

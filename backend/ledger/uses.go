@@ -45,7 +45,9 @@ func (u *uses) add(id string, use Use) {
 		u.pending[id] = t
 	}
 	t.count++
-	t.last, t.by = use.At, use.ReportedBy
+	if !use.At.Before(t.last) {
+		t.last, t.by = use.At, use.ReportedBy
+	}
 }
 
 // show adds to a record what is not on storage yet.
@@ -63,9 +65,8 @@ func (t *tally) addTo(r *Record) {
 		r.FirstUsedAt = t.first
 	}
 	if t.last.After(r.LastUsedAt) {
-		r.LastUsedAt = t.last
+		r.LastUsedAt, r.UseReportedBy = t.last, t.by
 	}
-	r.UseReportedBy = t.by
 }
 
 // stored takes note that a record was written with all that was pending. Whoever
@@ -89,6 +90,9 @@ func (u *uses) ids() []string {
 // Used records a use. It is in the log when Used returns; the record on storage
 // follows with the next StoreUses.
 func (l *Ledger) Used(ctx context.Context, record *Record, use Use) error {
+	if err := l.takeUp(ctx); err != nil {
+		return err
+	}
 	row := l.row(record.TokenID)
 	row.Lock()
 	l.uses.add(record.TokenID, use)
@@ -103,19 +107,11 @@ func (l *Ledger) StoreUses(ctx context.Context) error {
 	for _, id := range l.uses.ids() {
 		_, err := l.Change(ctx, id, func(*Live) error { return nil })
 		if fault.Is(err, fault.NotFound) {
-			err = l.storeUsesClosed(ctx, id)
+			err = l.ChangeClosed(ctx, id, func(*Record) {})
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (l *Ledger) storeUsesClosed(ctx context.Context, id string) error {
-	err := l.ChangeClosed(ctx, id, l.uses.show)
-	if err == nil {
-		l.uses.stored(id)
-	}
-	return err
 }

@@ -47,16 +47,17 @@ func Cap(r *Role, e *Environment, asked time.Duration, limits Limits, now time.T
 		return Lease{}, err
 	}
 	for _, limit := range []struct {
-		what string
+		of   string
+		what any
 		most time.Duration
 	}{
-		{fmt.Sprintf("max_ttl of %s", r), r.MaxTTL},
-		{fmt.Sprintf("max_ttl of environment %q", e.Name), e.MaxTTL},
-		{"max_lease_ttl of the mount or the system", limits.Mount},
-		{"valid_until of the role", left},
-		{"end that the platform gives the token", limits.Platform},
+		{"max_ttl of %s", r, r.MaxTTL},
+		{"max_ttl of environment %q", e.Name, e.MaxTTL},
+		{"%s", "max_lease_ttl of the mount or the system", limits.Mount},
+		{"%s", "valid_until of the role", left},
+		{"%s", "end that the platform gives the token", limits.Platform},
 	} {
-		lease.cap(limit.what, limit.most)
+		lease.cap(limit.of, limit.what, limit.most)
 	}
 	lease.TTL, lease.MaxTTL = lease.TTL.Truncate(time.Second), lease.MaxTTL.Truncate(time.Second)
 	if lease.TTL < time.Second || lease.MaxTTL < time.Second {
@@ -65,13 +66,13 @@ func Cap(r *Role, e *Environment, asked time.Duration, limits Limits, now time.T
 	return lease, nil
 }
 
-// cap applies one limit; zero is none.
-func (l *Lease) cap(what string, most time.Duration) {
+// cap applies one limit; zero is none. It is named only where it is felt.
+func (l *Lease) cap(of string, what any, most time.Duration) {
 	if most == 0 {
 		return
 	}
 	if l.TTL > most {
-		l.warn("ttl: capped from %s to %s by the %s", l.TTL, most.Truncate(time.Second), what)
+		l.warn("ttl: capped from %s to %s by the %s", l.TTL, most.Truncate(time.Second), fmt.Sprintf(of, what))
 		l.TTL = most
 	}
 	if l.MaxTTL == 0 || l.MaxTTL > most {

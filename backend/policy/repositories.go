@@ -26,6 +26,16 @@ type Repository struct {
 // IsPattern reports whether only a caller's exact repository can resolve it.
 func (r Repository) IsPattern() bool { return r.Template == nil && glob.IsPattern(r.Name) }
 
+// fits reports whether a pattern allows the name. Letter case does not tell one
+// repository from another on any platform.
+func (r Repository) fits(name string) bool {
+	if !r.IsPattern() {
+		return false
+	}
+	pattern, err := glob.ParseFold(r.Name)
+	return err == nil && pattern.Match(name)
+}
+
 var (
 	repositoryName = regexp.MustCompile(`\A[A-Za-z0-9_.*-]{1,200}\z`)
 	accountName    = regexp.MustCompile(`\A[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*\z`)
@@ -183,7 +193,7 @@ func find(role *Role, entries []Repository, want string) (Repository, string, er
 		if strings.EqualFold(e.Name, name) {
 			return e, e.Name, nil
 		}
-		if e.IsPattern() && glob.CompileFold(e.Name).Match(name) {
+		if e.fits(name) {
 			return e, name, nil
 		}
 	}

@@ -5,6 +5,7 @@ package revoke
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,12 +20,21 @@ const (
 	firstDelay = time.Second
 	// mostDelay keeps the promise that all is revoked within two minutes after a
 	// platform is back.
-	mostDelay = 50 * time.Second
+	mostDelay = 40 * time.Second
+	jitter    = 0.2
+	// closesAfter is how many tries of a lane fail in a row before the platform, and
+	// not the tokens, is taken to be at fault.
+	closesAfter = 5
+	// probes is how many tokens are tried at once while a lane is closed: those that
+	// have waited longest, so that none that fails by itself keeps it closed.
+	probes = 4
+	// selfEnded is how long after its end a token is closed without a call.
+	selfEnded = time.Minute
 )
 
 // queue holds the revocations that the engine owes, in a lane for each endpoint of
-// each config: one platform that is down delays no other. While a lane fails, one
-// token at a time is tried, ever more seldom; the first success opens it.
+// each config: one platform that is down delays no other. While a lane is closed a
+// few tokens are tried, ever more seldom; the first success opens it.
 type queue struct {
 	now func() time.Time
 
@@ -35,10 +45,14 @@ type queue struct {
 
 type laneKey struct{ config, baseURL string }
 
+func laneOf(r *ledger.Record) laneKey { return laneKey{r.Config, r.BaseURL} }
+
 type lane struct {
 	owed    map[string]owed
 	backoff *backoff.ExponentialBackOff
-	// next is when the lane may be tried again; zero while it is well.
+	// failures are the tries that failed since the last that did not.
+	failures int
+	// next is when the lane may be tried again; zero while it is open.
 	next    time.Time
 	running bool
 }
@@ -48,13 +62,20 @@ type owed struct {
 	since time.Time
 	// end is when the platform ends the token by itself; zero where it never does.
 	end time.Time
-	// next is when this very token is tried again, where it fails by itself.
-	next  time.Time
-	tries int
+	// tried and tries tell of the tries of the queue; next is when the token is
+	// tried again.
+	tried, next time.Time
+	tries       int
 }
 
 func newQueue(now func() time.Time) *queue {
 	return &queue{now: now, lanes: map[laneKey]*lane{}, of: map[string]laneKey{}}
+}
+
+func newLane() *lane {
+	return &lane{owed: map[string]owed{}, backoff: backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(firstDelay), backoff.WithMaxInterval(mostDelay), backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(jitter), backoff.WithMaxElapsedTime(0))}
 }
 
 func (q *queue) add(l *ledger.Live) {
@@ -63,14 +84,14 @@ func (q *queue) add(l *ledger.Live) {
 	if _, known := q.of[l.TokenID]; known {
 		return
 	}
-	key := laneKey{l.Config, l.BaseURL}
+	key := laneOf(&l.Record)
 	if q.lanes[key] == nil {
-		b := backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(firstDelay), backoff.WithMaxInterval(mostDelay),
-			backoff.WithMultiplier(2), backoff.WithRandomizationFactor(0.2), backoff.WithMaxElapsedTime(0))
-		q.lanes[key] = &lane{owed: map[string]owed{}, backoff: b}
+		q.lanes[key] = newLane()
 	}
 	o := owed{since: q.now()}
+	if l.LeaseUntil.Before(o.since) {
+		o.since = l.LeaseUntil
+	}
 	if l.EndsItself {
 		o.end = l.ExpiresAt
 	}
@@ -103,37 +124,62 @@ func (q *queue) size() (length int, oldest time.Duration) {
 	return len(q.of), oldest
 }
 
-// due gives the tokens of a lane to try now: those that the platform has ended by
-// itself, whatever the lane's state, and of the others one while the lane fails,
-// all while it is well.
-func (q *queue) due(l *lane) (ids []string) {
-	now := q.now()
-	for id, o := range l.owed {
-		switch {
-		case !o.end.IsZero() && now.After(o.end.Add(time.Minute)):
-			ids = append(ids, id)
-		case now.Before(l.next) || now.Before(o.next):
-		case !l.next.IsZero():
-			return []string{id}
-		default:
-			ids = append(ids, id)
-		}
-	}
-	return ids
+// closed reports whether the platform of a lane is taken to be at fault.
+func (q *queue) closed(key laneKey) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.lanes[key]
+	return l != nil && !l.next.IsZero()
 }
 
-// succeeded opens the lane.
+// due gives the tokens of a lane to try now: those that the platform has ended by
+// itself, whatever the lane's state, and of the others those whose turn it is while
+// the lane is open, a few while it is closed.
+func (q *queue) due(l *lane) (ids []string) {
+	now := q.now()
+	var waiting []string
+	for id, o := range l.owed {
+		switch {
+		case !o.end.IsZero() && now.After(o.end.Add(selfEnded)):
+			ids = append(ids, id)
+		case l.next.IsZero() && now.Before(o.next):
+		default:
+			waiting = append(waiting, id)
+		}
+	}
+	switch {
+	case now.Before(l.next):
+		return ids
+	case !l.next.IsZero() && len(waiting) > probes:
+		slices.SortFunc(waiting, func(a, b string) int { return l.owed[a].tried.Compare(l.owed[b].tried) })
+		waiting = waiting[:probes]
+	}
+	return append(ids, waiting...)
+}
+
+// succeeded opens the lane: what waited for the platform waits no longer.
 func (q *queue) succeeded(key laneKey) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if l := q.lanes[key]; l != nil {
-		l.next = time.Time{}
-		l.backoff.Reset()
+	l := q.lanes[key]
+	if l == nil {
+		return
+	}
+	l.failures = 0
+	if l.next.IsZero() {
+		return
+	}
+	l.next = time.Time{}
+	l.backoff.Reset()
+	for id, o := range l.owed {
+		o.next = time.Time{}
+		l.owed[id] = o
 	}
 }
 
-// failed closes the lane for a while where the platform is at fault, and puts off
-// the one token where only that fails. It reports whether the lane is closed.
+// failed puts the token off, and closes the lane for a while where the platform is at
+// fault: it says that it limits us, or nothing else has come of the last tries. It
+// reports whether the lane is closed.
 func (q *queue) failed(key laneKey, id string, err error) (closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -141,18 +187,26 @@ func (q *queue) failed(key laneKey, id string, err error) (closed bool) {
 	if l == nil {
 		return true
 	}
-	switch fault.KindOf(err) {
-	case fault.Unavailable, fault.Limited, fault.Unauthorized:
-		l.next = q.now().Add(max(l.backoff.NextBackOff(), fault.RetryAfter(err)))
-		return true
-	}
-	o := l.owed[id]
-	o.tries++
-	o.next = q.now().Add(min(mostDelay, firstDelay<<min(o.tries, 6)))
-	if _, still := l.owed[id]; still {
+	now, wait := q.now(), fault.RetryAfter(err)
+	if o, still := l.owed[id]; still {
+		o.tries++
+		o.tried = now
+		o.next = now.Add(max(wait, min(mostDelay, firstDelay<<min(o.tries, 6))))
 		l.owed[id] = o
 	}
-	return false
+	l.failures++
+	if now.Before(l.next) {
+		return true // tries that were under way together have failed together
+	}
+	switch fault.KindOf(err) {
+	case fault.Limited:
+		l.next = now.Add(max(wait, l.backoff.NextBackOff()))
+	case fault.Unavailable, fault.Unauthorized:
+		if l.failures >= closesAfter || !l.next.IsZero() {
+			l.next = now.Add(l.backoff.NextBackOff())
+		}
+	}
+	return now.Before(l.next)
 }
 
 // RunQueue tries what is due, each lane by itself and in the background; wait, for
@@ -197,12 +251,7 @@ func (s *Service) runLane(ctx context.Context, key laneKey, ids []string) {
 			if stop.Err() != nil {
 				return nil
 			}
-			err := s.Token(ctx, id, ledger.BySweep)
-			if err == nil {
-				s.queue.succeeded(key)
-				return nil
-			}
-			if s.queue.failed(key, id, err) {
+			if err := s.Token(ctx, id, ledger.BySweep); err != nil && s.queue.failed(key, id, err) {
 				return err
 			}
 			return nil

@@ -24,6 +24,8 @@ import (
 const (
 	// callBudget bounds one try: Vault holds a worker and a lock meanwhile.
 	callBudget = 5 * time.Second
+	// observeBudget is what of it may go to asking when the token was last used.
+	observeBudget = 2 * time.Second
 	// bookBudget bounds what we write of it.
 	bookBudget = 15 * time.Second
 	// vaultTries is how often a try of Vault's may fail. Vault gives up after six
@@ -99,8 +101,12 @@ func (s *Service) Lease(ctx context.Context, id string) error {
 // try makes one try and books what came of it.
 func (s *Service) try(ctx context.Context, id string, by ledger.Cause) error {
 	live, err := s.ledger.Live(ctx, id)
-	if err != nil || live == nil {
+	if err != nil {
 		return err
+	}
+	if live == nil {
+		s.settled(id)
+		return nil
 	}
 	if live.Killed != "" {
 		by = live.Killed
@@ -111,6 +117,7 @@ func (s *Service) try(ctx context.Context, id string, by ledger.Cause) error {
 	if err := s.call(ctx, live); err != nil {
 		return s.failed(ctx, live, by, err)
 	}
+	s.queue.succeeded(laneOf(&live.Record))
 	return s.close(ctx, live, ledger.Ending{Status: ledger.Revoked, By: by, At: s.now()})
 }
 
@@ -122,9 +129,36 @@ func (s *Service) call(ctx context.Context, live *ledger.Live) error {
 	if err != nil {
 		return err
 	}
+	handle := providers.Handle{Value: live.Handle, MintedAt: live.IssuedAt}
+	s.observe(ctx, link, live, handle)
 	return link.Gate.Do(ctx, connect.Revoke, func(ctx context.Context) error {
-		return link.Connection.Revoke(ctx, providers.Handle{Value: live.Handle, MintedAt: live.IssuedAt})
+		return link.Connection.Revoke(ctx, handle)
 	})
+}
+
+// observe puts on record when the platform saw the token last, where it tells: after
+// the revocation nobody can ask any more. That it fails holds up nothing.
+func (s *Service) observe(ctx context.Context, link *connect.Link, live *ledger.Live, handle providers.Handle) {
+	observer, tells := link.Connection.(providers.Observer)
+	if !tells {
+		return
+	}
+	var used time.Time
+	asking, cancel := context.WithTimeout(ctx, observeBudget)
+	defer cancel()
+	err := link.Gate.Do(asking, connect.Other, func(ctx context.Context) (err error) {
+		used, err = observer.LastUsed(ctx, handle)
+		return err
+	})
+	if err == nil && !used.IsZero() && used.Before(live.IssuedAt) {
+		used = live.IssuedAt // it tells less exactly than we know
+	}
+	if err == nil && used.After(live.LastUsedAt) {
+		err = s.ledger.Used(ctx, &live.Record, ledger.Use{At: used, Action: "observed", ReportedBy: "platform"})
+	}
+	if err != nil {
+		s.logger.Debug("the last use of a token is not known", "token_id", live.TokenID, "error", err)
+	}
 }
 
 func (s *Service) close(ctx context.Context, live *ledger.Live, end ledger.Ending) error {
@@ -133,10 +167,16 @@ func (s *Service) close(ctx context.Context, live *ledger.Live, end ledger.Endin
 	if err := s.ledger.Close(ctx, live.TokenID, end); err != nil {
 		return fmt.Errorf("revoke: record the end of %s: %w", live.TokenID, err)
 	}
-	s.queue.remove(live.TokenID)
+	s.settled(live.TokenID)
 	s.metrics.Closed(live.Config, string(end.By))
 	s.logger.Debug("token is dead", "token_id", live.TokenID, "role", live.Role, "by", end.By)
 	return nil
+}
+
+// settled takes a dead token out of whatever waits for its end.
+func (s *Service) settled(id string) {
+	s.queue.remove(id)
+	s.orders.died(id)
 }
 
 // failed books a failed try. The record says `revoking` from the first one on, and

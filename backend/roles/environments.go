@@ -28,15 +28,20 @@ func (s *Service) WriteEnvironment(ctx context.Context, name string, old, e *pol
 		return err
 	}
 	if e.RequireIdentity || !bound.Empty() {
-		if err := s.haveIssuers(ctx, name); err != nil {
+		field := "bound_claims"
+		if e.RequireIdentity {
+			field = "require_identity"
+		}
+		if err := s.haveIssuers(ctx, field, name); err != nil {
 			return err
 		}
 	}
 	return s.catalog.Environments.Replace(ctx, name, old, e)
 }
 
-// haveIssuers is fault.Invalid where roles of the environment have no issuer.
-func (s *Service) haveIssuers(ctx context.Context, environment string) error {
+// haveIssuers is fault.Invalid for the field that asks for it where roles of the
+// environment have no issuer.
+func (s *Service) haveIssuers(ctx context.Context, field, environment string) error {
 	var without []string
 	err := s.catalog.Roles.Each(ctx, func(name string, r *policy.Role) bool {
 		if r.Environment == environment && r.Issuer == "" {
@@ -48,7 +53,7 @@ func (s *Service) haveIssuers(ctx context.Context, environment string) error {
 		return err
 	}
 	if len(without) > 0 {
-		return fault.InvalidField("require_identity", "identity would be required of every role in %q, and these have no issuer: %s; give them one first", environment, strings.Join(without, ", "))
+		return fault.InvalidField(field, "identity would be required of every role in %q, and these have no issuer: %s; give them one first", environment, strings.Join(without, ", "))
 	}
 	return nil
 }

@@ -5,9 +5,11 @@ package roles
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/connect"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
@@ -26,6 +28,19 @@ func (s *Service) Delete(ctx context.Context, name string) error {
 	return s.catalog.Roles.Delete(ctx, name)
 }
 
+// DeleteConfig removes a config that no role uses and no live token needs. After it
+// nobody could remove what its platform keeps for roles that are gone: that goes
+// first. A platform that is gone too does not keep the config alive.
+func (s *Service) DeleteConfig(ctx context.Context, name string) error {
+	if err := s.catalog.ConfigUnused(ctx, name); err != nil {
+		return err
+	}
+	if err := s.RetireAt(ctx, name); err != nil {
+		s.logger.Warn("the platform may still keep something for roles that are gone", "config", name, "error", err)
+	}
+	return s.connections.Delete(ctx, name)
+}
+
 // retire notes that a platform may keep something for a role that leaves it.
 func (s *Service) retire(ctx context.Context, config, role string) error {
 	link, err := s.connections.Link(ctx, config)
@@ -42,28 +57,43 @@ func (s *Service) retire(ctx context.Context, config, role string) error {
 }
 
 // Retire removes from the platforms what they keep for roles that are gone and have
-// no live token. What fails is tried again with the next call.
+// no live token. What fails is tried again with the next call, and holds up nothing
+// else.
 func (s *Service) Retire(ctx context.Context) error {
-	if !s.live.Ready() {
-		return nil
-	}
 	configs, err := store.List(ctx, s.storage, store.Retirements)
 	if err != nil {
 		return err
 	}
+	var failures []error
 	for _, config := range configs {
-		config = strings.TrimSuffix(config, "/")
-		roles, err := store.List(ctx, s.storage, store.Retirements+config+"/")
-		if err != nil {
-			return err
+		failures = append(failures, s.RetireAt(ctx, strings.TrimSuffix(config, "/")))
+	}
+	return errors.Join(failures...)
+}
+
+// RetireAt does it for one config.
+func (s *Service) RetireAt(ctx context.Context, config string) error {
+	if !s.live.Ready() {
+		return nil
+	}
+	names, err := store.List(ctx, s.storage, store.Retirements+config+"/")
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, role := range names {
+		err := s.retireOne(ctx, config, role)
+		if fault.Is(err, fault.Conflict) {
+			continue // a token lives there; its end is looked after
 		}
-		for _, role := range roles {
-			if err := s.retireOne(ctx, config, role); err != nil {
-				return fmt.Errorf("retire role %q at config %q: %w", role, config, err)
-			}
+		if err != nil {
+			failures = append(failures, fmt.Errorf("retire role %q at config %q: %w", role, config, err))
+		}
+		if fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Limited) || fault.Is(err, fault.Unauthorized) {
+			break // so are the others
 		}
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 func (s *Service) retireOne(ctx context.Context, config, role string) error {
@@ -75,7 +105,7 @@ func (s *Service) retireOne(ctx context.Context, config, role string) error {
 	if current != nil && current.Config == config {
 		return store.Delete(ctx, s.storage, key) // it has come back
 	}
-	if s.live.LiveOf(role) > 0 {
+	if current == nil && s.live.LiveOf(role) > 0 {
 		return nil
 	}
 	var subject string
@@ -90,7 +120,8 @@ func (s *Service) retireOne(ctx context.Context, config, role string) error {
 		return err
 	}
 	if retirer, keeps := link.Connection.(providers.Retirer); keeps {
-		if err := retirer.Retire(ctx, subject); err != nil {
+		err := link.Gate.Do(ctx, connect.Other, func(ctx context.Context) error { return retirer.Retire(ctx, subject) })
+		if err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/catalog"
@@ -28,6 +29,7 @@ type Service struct {
 	storage     logical.Storage
 	live        Live
 	mount       string
+	logger      hclog.Logger
 }
 
 // Live counts a role's live tokens.
@@ -37,9 +39,12 @@ type Live interface {
 }
 
 // New makes the service. mount is the mount's own unchanging name.
-func New(storage logical.Storage, c *catalog.Catalog, connections *connect.Service, i *issuers.Service, live Live, mount string) *Service {
-	return &Service{catalog: c, connections: connections, issuers: i, storage: storage, live: live, mount: mount}
+func New(storage logical.Storage, c *catalog.Catalog, connections *connect.Service, i *issuers.Service, live Live, mount string, logger hclog.Logger) *Service {
+	return &Service{catalog: c, connections: connections, issuers: i, storage: storage, live: live, mount: mount, logger: logger}
 }
+
+// Mount is the mount's own unchanging name.
+func (s *Service) Mount() string { return s.mount }
 
 // Subject names a role for platforms that keep an account for each.
 func (s *Service) Subject(role string) string { return s.mount + "/" + role }
@@ -105,7 +110,7 @@ func (s *Service) Write(ctx context.Context, name string, old, role *policy.Role
 	if err := s.checkIdentity(ctx, bound); err != nil {
 		return nil, err
 	}
-	if err := s.checkGrant(bound); err != nil {
+	if err := s.checkGrant(ctx, bound); err != nil {
 		return nil, err
 	}
 	if old != nil && old.Config != role.Config {
@@ -211,7 +216,7 @@ func (s *Service) checkIdentity(ctx context.Context, b *Bound) error {
 }
 
 // checkGrant asks the provider whether it could make such a token at all.
-func (s *Service) checkGrant(b *Bound) error {
+func (s *Service) checkGrant(ctx context.Context, b *Bound) error {
 	entries, err := policy.ParseRepositories(b.Role.Repositories, b.Config.Account)
 	if err != nil {
 		return err
@@ -231,7 +236,20 @@ func (s *Service) checkGrant(b *Bound) error {
 		grant.Narrowed = grant.Narrowed || e.IsPattern()
 		grant.Account, grant.Repositories = e.Account, append(grant.Repositories, e.Name)
 	}
+	if err := learn(ctx, b.Link, grant); err != nil {
+		return err
+	}
 	return b.Link.Connection.Check(grant)
+}
+
+// learn lets the connection ask its server what it can do, where that decides
+// whether the grant can be made.
+func learn(ctx context.Context, link *connect.Link, grant providers.Grant) error {
+	learner, learns := link.Connection.(providers.Learner)
+	if !learns || !grant.Narrowed {
+		return nil
+	}
+	return link.Gate.Do(ctx, connect.Other, learner.Learn)
 }
 
 func ttlWarnings(b *Bound) []string {

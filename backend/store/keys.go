@@ -43,9 +43,6 @@ const (
 	// Retirements holds retire/<config>/<role>: what a platform keeps for a role that
 	// is gone, to be removed when no token of it lives.
 	Retirements = "retire/"
-	// Touched holds touched/<role>/<repository>: repositories that a role reached by
-	// pattern or claim on a platform where lost tokens are looked for by name.
-	Touched = "touched/"
 	// Settings is the key of the settings.
 	Settings = "settings"
 )

@@ -4,6 +4,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,6 +15,12 @@ import (
 // Format is the version of every value that this build writes. A build reads its
 // own format and those before it; it refuses a later one rather than misread it.
 const Format = 1
+
+// What this build writes before and after a value.
+var (
+	head = fmt.Appendf(nil, `{"format":%d,"value":`, Format)
+	tail = []byte("}")
+)
 
 // envelope lets the version be known before the value is understood.
 type envelope struct {
@@ -39,10 +46,9 @@ func Encode(key string, value any) (*logical.StorageEntry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: encode %s: %w", key, err)
 	}
-	wrapped, err := json.Marshal(envelope{Format: Format, Value: encoded})
-	if err != nil {
-		return nil, fmt.Errorf("store: encode %s: %w", key, err)
-	}
+	// As an envelope would be encoded, without going through the value once more.
+	wrapped := make([]byte, 0, len(head)+len(encoded)+len(tail))
+	wrapped = append(append(append(wrapped, head...), encoded...), tail...)
 	return &logical.StorageEntry{Key: key, Value: wrapped}, nil
 }
 
@@ -63,8 +69,8 @@ func Get(ctx context.Context, s logical.Storage, key string, out any) (bool, err
 
 // Decode reads the value of an entry into out.
 func Decode(entry *logical.StorageEntry, out any) error {
-	var wrapped envelope
-	if err := json.Unmarshal(entry.Value, &wrapped); err != nil {
+	wrapped, err := unwrap(entry.Value)
+	if err != nil {
 		return fmt.Errorf("store: decode %s: %w", entry.Key, err)
 	}
 	if wrapped.Format < 1 || wrapped.Format > Format {
@@ -74,6 +80,17 @@ func Decode(entry *logical.StorageEntry, out any) error {
 		return fmt.Errorf("store: decode %s: %w", entry.Key, err)
 	}
 	return nil
+}
+
+// unwrap reads an envelope. One that this build has written is known by its first
+// bytes, and its value is read once only.
+func unwrap(text []byte) (wrapped envelope, err error) {
+	if value, ok := bytes.CutPrefix(text, head); ok {
+		if value, ok = bytes.CutSuffix(value, tail); ok {
+			return envelope{Format: Format, Value: value}, nil
+		}
+	}
+	return wrapped, json.Unmarshal(text, &wrapped)
 }
 
 // Delete removes key; removing what is not there is no error.

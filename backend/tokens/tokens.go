@@ -37,23 +37,23 @@ type Use struct {
 }
 
 // Used records a use: by whom the token was issued to, or by whoever shows it. It
-// returns what was recorded.
-func (s *Service) Used(ctx context.Context, u Use) (recorded ledger.Use, err error) {
-	record, err := s.ledger.Find(ctx, u.TokenID)
+// returns what was recorded, and of which token.
+func (s *Service) Used(ctx context.Context, u Use) (record *ledger.Record, recorded ledger.Use, err error) {
+	record, err = s.ledger.Find(ctx, u.TokenID)
 	if err != nil {
-		return recorded, err
+		return nil, recorded, err
 	}
 	shown := u.Token != "" && ledger.Hash(u.Token) == record.TokenSHA256
 	if !shown && !issuedTo(record, u.Caller) {
-		return recorded, fault.New(fault.Denied, "use: token %q was issued to somebody else; show it (field token) to report its use", u.TokenID)
+		return nil, recorded, fault.New(fault.Denied, "use: token %q was issued to somebody else; show it (field token) to report its use", u.TokenID)
 	}
 	if u.Action == "" {
-		return recorded, fault.InvalidField("action", "is required: say what the token was used for, such as push or deploy")
+		return nil, recorded, fault.InvalidField("action", "is required: say what the token was used for, such as push or deploy")
 	}
 	recorded = ledger.Use{
 		At: s.now().UTC(), Action: redact.Text(u.Action, u.Token), Target: redact.Text(u.Target, u.Token), ReportedBy: u.Caller.Name(),
 	}
-	return recorded, s.ledger.Used(ctx, record, recorded)
+	return record, recorded, s.ledger.Used(ctx, record, recorded)
 }
 
 func issuedTo(r *ledger.Record, c policy.Caller) bool {
