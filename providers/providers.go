@@ -13,6 +13,7 @@ package providers
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -50,6 +51,10 @@ type Field struct {
 	// Secret fields are stored seal-wrapped and never read back: a read shows
 	// <name>_sha256 and <name>_set_at instead.
 	Secret bool
+	// Guessable secrets are such that people may have chosen: a password. Their
+	// fingerprint is keyed with a random key of the config's own. It still tells a
+	// change, and nobody can try guesses against it.
+	Guessable bool
 	// Fingerprint is the hex SHA-256 that a read shows for a secret. It defaults
 	// to that of the value's bytes; a key is better known by its public half.
 	Fingerprint func(value string) string
@@ -112,11 +117,11 @@ type Connection interface {
 // Grant is what one token is asked to allow: never empty, never "everything".
 type Grant struct {
 	// TokenID names the token in the ledger; platforms that let tokens have names
-	// use it as theirs. Empty where the platform has no names (Platform without
+	// use it in theirs. Empty where the platform has no names (Platform without
 	// Finder): the engine then derives the id from the token's hash.
 	TokenID string
-	// Subject names the mount and role that the token is for, for platforms where
-	// an account must own it. It is stable as long as the role is.
+	// Subject names the mount and role that the token is for (mount/role), for
+	// platforms where an account must own it. It is stable as long as the role is.
 	Subject string
 	// Account is the owner of all the repositories.
 	Account string
@@ -130,6 +135,12 @@ type Grant struct {
 	// ExpiresAt is when the token shall end. A platform that cannot end it then
 	// ends it as soon after as it can; Token.ExpiresAt says when.
 	ExpiresAt time.Time
+}
+
+// Mount is the mount that the grant's subject belongs to.
+func (g Grant) Mount() string {
+	mount, _, _ := strings.Cut(g.Subject, "/")
+	return mount
 }
 
 // Token is a token as the platform made it.
@@ -158,13 +169,25 @@ type Handle struct {
 	MintedAt time.Time
 }
 
+// Learner is implemented by connections whose Check depends on what the server
+// says of itself.
+type Learner interface {
+	// Learn asks the server, once, so that Check knows from then on.
+	Learn(ctx context.Context) error
+}
+
 // Finder is implemented by connections to platforms where tokens have names. It
-// finds tokens whose making was never confirmed to us.
+// finds tokens whose making was never confirmed to us, or that an older snapshot
+// has forgotten. A place is where tokens can be: an account, a project.
 type Finder interface {
-	// Find returns the handles of every live token that this engine's naming
-	// marks as ours, by token id, for the grant's subject, account and
-	// repositories.
-	Find(ctx context.Context, g Grant) (map[string]string, error)
+	// Place is where a token of that grant is. It does no I/O.
+	Place(g Grant) string
+	// Places are all those where tokens of the mount can be, whoever made them and
+	// whatever roles there were.
+	Places(ctx context.Context, mount string) ([]string, error)
+	// Find returns the handles of all live tokens at a place that their names mark as
+	// the mount's, by token id. A place that is gone has none, or is fault.Refused.
+	Find(ctx context.Context, mount, place string) (map[string]string, error)
 }
 
 // Observer is implemented by connections to platforms that say when a token was
@@ -198,6 +221,7 @@ type Expirer interface {
 // Retirer is implemented by connections that keep something at the platform for
 // each role, such as an account, which must go when the role does.
 type Retirer interface {
-	// Retire removes what was kept for the subject. It is idempotent.
+	// Retire removes what was kept for the subject. It is idempotent. While a token
+	// lives that needs it, nothing is removed and the error is fault.Conflict.
 	Retire(ctx context.Context, subject string) error
 }

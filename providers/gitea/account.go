@@ -10,7 +10,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"strings"
 
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 )
 
@@ -36,7 +38,14 @@ func accountName(subject string) string { return "ci-" + digest(subject)[:20] }
 
 // marker proves an account to be ours: the name to log in with, which nobody but
 // an administrator can set or change for an account that has a password.
-func marker(subject string) string { return "vault-plugin-secrets-ci:" + digest(subject) }
+func marker(subject string) string { return markerOf(mountOf(subject)) + digest(subject) }
+
+// markerOf is how the markers of all the accounts of a mount begin.
+func markerOf(mount string) string {
+	return "vault-plugin-secrets-ci:" + digest(mount)[:20] + ":"
+}
+
+func mountOf(subject string) string { return providers.Grant{Subject: subject}.Mount() }
 
 func digest(subject string) string {
 	sum := sha256.Sum256([]byte(subject))
@@ -46,6 +55,11 @@ func digest(subject string) string {
 // ours reports whether we made this account for the subject.
 func (a account) ours(subject string) bool {
 	return a.SourceID == 0 && a.LoginName == marker(subject)
+}
+
+// oursAt reports whether we made this account for a role of the mount.
+func (a account) oursAt(mount string) bool {
+	return a.SourceID == 0 && strings.HasPrefix(a.LoginName, markerOf(mount))
 }
 
 // lookup is the account of a name; errNotFound where there is none.

@@ -94,7 +94,7 @@ func TestForeignAccountIsNotAdopted(t *testing.T) {
 	require.ErrorContains(t, err, token.Username)
 	require.Empty(t, tokensOf(t, token.Username))
 	require.Equal(t, "none", w.accessTo(t, token.Username, "web"), "it was given access")
-	found, err := c.Find(t.Context(), g)
+	found, err := c.Find(t.Context(), g.Mount(), c.Place(g))
 	require.NoError(t, err)
 	require.Empty(t, found)
 	require.NoError(t, c.Retire(t.Context(), w.subject))

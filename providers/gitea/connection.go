@@ -17,8 +17,8 @@ import (
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 )
 
-// connection implements providers.Connection, Finder, Observer, Retirer and
-// Rotator.
+// connection implements providers.Connection, Learner, Finder, Observer, Retirer
+// and Rotator.
 type connection struct {
 	client *client
 	logger hclog.Logger
@@ -70,8 +70,8 @@ func (c *connection) self(ctx context.Context) (account, error) {
 }
 
 // Check implements providers.Connection. Whether the server can narrow a token is
-// known here only after Verify or Mint has asked it; Mint refuses what Check could
-// not know.
+// known here only after Learn, Verify or Mint has asked it; Mint refuses what Check
+// could not know.
 func (c *connection) Check(g providers.Grant) error {
 	if g.Account == "" {
 		return fault.InvalidField("repositories", "must name their owner: owner/name")
@@ -106,6 +106,12 @@ func (a *abilities) check(g providers.Grant) error {
 			"tokens of this server (%s) reach all repositories of the role, only Forgejo 15 and later can limit one; make a role for each set of repositories", a.version)
 	}
 	return nil
+}
+
+// Learn implements providers.Learner.
+func (c *connection) Learn(ctx context.Context) error {
+	_, err := c.learn(ctx)
+	return err
 }
 
 // learn asks the server what it can do, once.

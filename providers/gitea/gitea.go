@@ -30,7 +30,7 @@ func Platform() providers.Platform {
 		Title: "Gitea",
 		Fields: []providers.Field{
 			{Name: "username", Description: "Name of a site administrator that is used for nothing else.", Required: true},
-			{Name: "password", Description: "Its password. The account must not have two-factor login.", Required: true, Secret: true},
+			{Name: "password", Description: "Its password. The account must not have two-factor login.", Required: true, Secret: true, Guessable: true},
 		},
 		Ceilings: map[string][]string{
 			"build":   {"repository=read", "package=read"},

@@ -54,25 +54,36 @@ func (c *connection) revoke(ctx context.Context, h handle) error {
 	return err
 }
 
-// Find implements providers.Finder: the live tokens of the subject's account. It
+// Place implements providers.Finder: the subject's account.
+func (c *connection) Place(g providers.Grant) string { return accountName(g.Subject) }
+
+// Places implements providers.Finder: the accounts that bear the mount's mark.
+func (c *connection) Places(ctx context.Context, mount string) ([]string, error) {
+	var places []string
+	err := each(ctx, c.client, "", "/admin/users", func(a account) bool {
+		if a.oursAt(mount) {
+			places = append(places, a.Login)
+		}
+		return true
+	})
+	return places, unexpected(err, "the server does not list its accounts")
+}
+
+// Find implements providers.Finder: the live tokens of an account of the mount's. It
 // sees what is there when it asks for each page; a token that moves between pages
 // meanwhile is seen the next time.
-func (c *connection) Find(ctx context.Context, g providers.Grant) (map[string]string, error) {
-	account := accountName(g.Subject)
-	a, err := c.lookup(ctx, account)
-	if errors.Is(err, errNotFound) {
-		return map[string]string{}, nil
+func (c *connection) Find(ctx context.Context, mount, place string) (map[string]string, error) {
+	found := map[string]string{}
+	a, err := c.lookup(ctx, place)
+	if errors.Is(err, errNotFound) || err == nil && !a.oursAt(mount) {
+		return found, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]string{}
-	if !a.ours(g.Subject) {
-		return found, nil
-	}
-	err = each(ctx, c.client, "", pathf("/users/%s/tokens", account), func(t token) bool {
+	err = each(ctx, c.client, "", pathf("/users/%s/tokens", place), func(t token) bool {
 		if tokenID.MatchString(t.Name) {
-			found[t.Name] = handle{Account: account, ID: t.ID}.String()
+			found[t.Name] = handle{Account: place, ID: t.ID}.String()
 		}
 		return true
 	})

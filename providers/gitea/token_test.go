@@ -87,7 +87,7 @@ func TestFindReadsAllPages(t *testing.T) {
 	for range more {
 		mint(t, c, w.grant(t, "repository=read"))
 	}
-	found, err := c.Find(t.Context(), g)
+	found, err := c.Find(t.Context(), g.Mount(), c.Place(g))
 	require.NoError(t, err)
 	require.Len(t, found, more+1)
 	require.Equal(t, first.Value, found[g.TokenID])

@@ -51,7 +51,7 @@ func (in *installation) settings() string {
 }
 
 func (in *installation) suspended() error {
-	return fault.New(fault.Refused, "the App's installation on %s is suspended: an owner lifts that at %s", in.Account.Login, in.settings())
+	return fault.New(fault.Refused, "github: the App's installation on %s is suspended: an owner lifts that at %s", in.Account.Login, in.settings())
 }
 
 // installations finds the installation of each account and remembers it. Many

@@ -5,9 +5,14 @@ package gitlab
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"net/url"
+	"path"
 	"regexp"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers"
@@ -17,38 +22,73 @@ import (
 // tokenID is how the engine names tokens: the hour, then random hex.
 var tokenID = regexp.MustCompile(`^[0-9]{10}-[0-9a-f]{24}$`)
 
-// Find lists the live tokens of both kinds on the grant's projects whose name is
-// one of the engine's, or the grant's own.
-func (c *connection) Find(ctx context.Context, g providers.Grant) (map[string]string, error) {
-	ours := func(name string) bool { return tokenID.MatchString(name) || name != "" && name == g.TokenID }
-	found := map[string]string{}
-	for _, repository := range g.Repositories {
-		on, err := c.project(ctx, g.Account, repository)
+// tokenName is a token's name in GitLab: its id and a mark of the mount. Two mounts
+// may well make tokens on one project, and each must know its own.
+func tokenName(mount, id string) string {
+	sum := sha256.Sum256([]byte(mount))
+	return id + "." + hex.EncodeToString(sum[:6])
+}
+
+// idOf is the token id in the name of a token of the mount's; empty where it is none.
+func idOf(mount, name string) string {
+	id, _, _ := strings.Cut(name, ".")
+	if !tokenID.MatchString(id) || name != tokenName(mount, id) {
+		return ""
+	}
+	return id
+}
+
+// Place implements providers.Finder: the grant's one project.
+func (c *connection) Place(g providers.Grant) string { return g.Account + "/" + g.Repositories[0] }
+
+// Places implements providers.Finder: the projects, by id, where our user can make
+// tokens.
+func (c *connection) Places(ctx context.Context, _ string) ([]string, error) {
+	projects, err := list[projectAnswer](ctx, c, "/projects", url.Values{
+		"min_access_level": {strconv.Itoa(maintainer)}, "simple": {"true"}, "order_by": {"id"}, "sort": {"asc"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	places := make([]string, len(projects))
+	for i, p := range projects {
+		places[i] = strconv.FormatInt(p.ID, 10)
+	}
+	return places, nil
+}
+
+// Find implements providers.Finder: the live tokens of both kinds on a project. The
+// place is an id or a path, as in GitLab's own API.
+func (c *connection) Find(ctx context.Context, mount, place string) (map[string]string, error) {
+	project, err := strconv.ParseInt(place, 10, 64)
+	if err != nil {
+		on, err := c.project(ctx, path.Dir(place), path.Base(place))
 		if err != nil {
 			return nil, err
 		}
-		for _, kind := range []string{deployToken, projectToken} {
-			handles, err := c.findKind(ctx, on.id, kind, ours)
-			if kind == projectToken && c.lacksKind(g, err) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			for name, h := range handles {
-				found[name] = h.String()
-			}
+		project = on.id
+	}
+	found := map[string]string{}
+	for _, kind := range []string{deployToken, projectToken} {
+		handles, err := c.findKind(ctx, project, kind, func(name string) bool { return idOf(mount, name) != "" })
+		if kind == projectToken && c.lacksKind(ctx, err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for name, h := range handles {
+			found[idOf(mount, name)] = h.String()
 		}
 	}
 	return found, nil
 }
 
 // lacksKind reports a GitLab without project access tokens (gitlab.com without
-// Premium): it answers 401 for their list right after it has shown us the deploy
-// tokens. That is no failure for a grant which needs none.
-func (c *connection) lacksKind(g providers.Grant, err error) bool {
-	p, planErr := planFor(g.Permissions)
-	return planErr == nil && p.kind == deployToken && fault.Is(err, fault.Unauthorized)
+// Premium): it answers 401 for their list though it has just shown us the deploy
+// tokens and accepts our own token still.
+func (c *connection) lacksKind(ctx context.Context, err error) bool {
+	return fault.Is(err, fault.Unauthorized) && c.Verify(ctx) == nil
 }
 
 // findKind lists the live tokens of one kind whose names are wanted.

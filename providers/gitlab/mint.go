@@ -41,7 +41,7 @@ func (c *connection) Mint(ctx context.Context, g providers.Grant) (*providers.To
 		return nil, invisible(full, err)
 	}
 	if kind := fault.KindOf(err); kind == fault.Unavailable || kind == fault.Nonsense || kind == fault.Internal {
-		c.undo(ctx, on, p.kind, g.TokenID)
+		c.undo(ctx, on, p.kind, g)
 	}
 	return nil, err
 }
@@ -63,7 +63,7 @@ func (c *connection) createDeploy(ctx context.Context, on project, p plan, g pro
 			Name      string   `json:"name"`
 			Scopes    []string `json:"scopes"`
 			ExpiresAt string   `json:"expires_at"`
-		}{g.TokenID, p.scopes, nextSecond(g.ExpiresAt).Format(time.RFC3339)},
+		}{tokenName(g.Mount(), g.TokenID), p.scopes, nextSecond(g.ExpiresAt).Format(time.RFC3339)},
 	}, &made)
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func (c *connection) createAccess(ctx context.Context, on project, p plan, g pro
 			Scopes      []string `json:"scopes"`
 			AccessLevel int      `json:"access_level"`
 			ExpiresAt   date     `json:"expires_at"`
-		}{g.TokenID, p.scopes, p.access, firstDate(g.ExpiresAt)},
+		}{tokenName(g.Mount(), g.TokenID), p.scopes, p.access, firstDate(g.ExpiresAt)},
 	}, &made)
 	if refusalOf(err).status == http.StatusBadRequest {
 		return nil, fault.New(fault.Refused, "gitlab: no project access token on %s/%s: it takes a personal access token of a Maintainer "+
@@ -121,18 +121,18 @@ func incomplete(kind string) error {
 }
 
 // undo kills what a creation may have made whose answer we cannot use.
-func (c *connection) undo(ctx context.Context, on project, kind, name string) {
+func (c *connection) undo(ctx context.Context, on project, kind string, g providers.Grant) {
 	if ctx.Err() != nil {
 		return
 	}
-	found, err := c.findKind(ctx, on.id, kind, func(n string) bool { return n == name })
+	found, err := c.findKind(ctx, on.id, kind, func(name string) bool { return name == tokenName(g.Mount(), g.TokenID) })
 	for _, h := range found {
 		if err == nil {
 			err = c.kill(ctx, h)
 		}
 	}
 	if err != nil {
-		c.logger.Warn("gitlab: a token whose creation failed could not be looked for or killed yet", "token_id", name, "error", err)
+		c.logger.Warn("gitlab: a token whose creation failed could not be looked for or killed yet", "token_id", g.TokenID, "error", err)
 	}
 }
 

@@ -29,6 +29,12 @@ type project struct {
 	name string
 }
 
+// projectAnswer is what GitLab says of a project.
+type projectAnswer struct {
+	ID   int64  `json:"id"`
+	Path string `json:"path_with_namespace"`
+}
+
 // project looks up the project of a path. Tokens are made, found and killed by its
 // id, which a move does not change.
 func (c *connection) project(ctx context.Context, account, repository string) (project, error) {
@@ -36,10 +42,7 @@ func (c *connection) project(ctx context.Context, account, repository string) (p
 	if p, ok := c.projects.get(full); ok {
 		return p, nil
 	}
-	var answer struct {
-		ID   int64  `json:"id"`
-		Path string `json:"path_with_namespace"`
-	}
+	var answer projectAnswer
 	_, err := c.call(ctx, request{
 		method: http.MethodGet, path: "/projects/" + url.PathEscape(full), want: http.StatusOK,
 	}, &answer)

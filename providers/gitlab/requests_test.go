@@ -55,10 +55,15 @@ func TestRequests(t *testing.T) {
 			require.NoError(t, c.Revoke(ctx, handle))
 		},
 		"find": func(t *testing.T, _ *world, c *connection) {
-			g := grant(t, "repository=read")
-			g.Account, g.Repositories = "acme/tools", []string{"lint"}
-			_, err := c.Find(ctx, g)
+			for _, place := range []string{"acme/tools/lint", "3"} {
+				_, err := c.Find(ctx, "ci", place)
+				require.NoError(t, err)
+			}
+		},
+		"places": func(t *testing.T, _ *world, c *connection) {
+			places, err := c.Places(ctx, "ci")
 			require.NoError(t, err)
+			require.Len(t, places, 2)
 		},
 		"last-used": func(t *testing.T, w *world, c *connection) {
 			_, handle := mint(t, c, "api=read")

@@ -38,10 +38,10 @@ func TestSuccessors(t *testing.T) {
 	// A successor whose predecessor nobody knows is found by its name.
 	token, _ = mint(t, c, "api=write")
 	require.Equal(t, http.StatusOK, w.ask(t, http.MethodPost, "/personal_access_tokens/self/rotate", token.Secret))
-	found, err := c.Find(t.Context(), grant(t, "api=write"))
+	found, err := c.Find(t.Context(), "ci", "acme/web")
 	require.NoError(t, err)
 	require.Len(t, found, 2)
-	require.NoError(t, c.Revoke(t.Context(), providers.Handle{Value: found[tokenName]}))
+	require.NoError(t, c.Revoke(t.Context(), providers.Handle{Value: found[aTokenID]}))
 	require.Len(t, w.Live(), 1)
 	require.True(t, w.IsLive(neighbour.Secret))
 }
@@ -60,7 +60,7 @@ func TestCannotRotate(t *testing.T) {
 // TestRevokeWhatIsGone: each way in which a token can be dead already.
 func TestRevokeWhatIsGone(t *testing.T) {
 	for name, kill := range map[string]func(*world){
-		"its bot was removed": func(w *world) { w.RemoveBot(tokenName) },
+		"its bot was removed": func(w *world) { w.RemoveBot(tokenName("ci", aTokenID)) },
 		"it expired":          func(w *world) { w.advance(48 * time.Hour) },
 		"its project is gone": func(w *world) { w.DeleteProject("acme/web") },
 	} {
@@ -172,14 +172,18 @@ func TestFind(t *testing.T) {
 		_, err := c.Mint(t.Context(), g)
 		require.NoError(t, err)
 	}
-	found, err := c.Find(t.Context(), grant(t, "repository=read"))
+	other := grant(t, "repository=read")
+	other.Subject = "another/role"
+	_, err := c.Mint(t.Context(), other)
+	require.NoError(t, err)
+	found, err := c.Find(t.Context(), "ci", "acme/web")
 	require.NoError(t, err)
 	require.Len(t, found, len(want))
 	for name, handle := range found {
 		require.True(t, want[name], name)
 		require.NoError(t, c.Revoke(t.Context(), providers.Handle{Value: handle}))
 	}
-	require.Len(t, w.Live(), 4)
+	require.Len(t, w.Live(), 5, "one that is not ours was revoked")
 }
 
 // TestFindWithoutProjectTokens: gitlab.com without Premium has none and says 401.
@@ -187,11 +191,14 @@ func TestFindWithoutProjectTokens(t *testing.T) {
 	w := newWorld(t)
 	c := w.connect(t, w.token)
 	mint(t, c, "repository=read")
-	w.Fail(gitlabtest.Fault{Path: "/access_tokens", Status: http.StatusUnauthorized, Body: `{"message":"401 Unauthorized"}`})
-	found, err := c.Find(t.Context(), grant(t, "repository=read"))
+	refusal := gitlabtest.Fault{Path: "/projects/2/access_tokens", Status: http.StatusUnauthorized, Body: `{"message":"401 Unauthorized"}`}
+	w.Fail(refusal)
+	found, err := c.Find(t.Context(), "ci", "acme/web")
 	require.NoError(t, err)
-	require.Contains(t, found, tokenName)
-	_, err = c.Find(t.Context(), grant(t, "repository=write"))
+	require.Contains(t, found, aTokenID)
+	refusal.Path = "/self"
+	w.Fail(refusal)
+	_, err = c.Find(t.Context(), "ci", "acme/web")
 	require.Equal(t, fault.Unauthorized, fault.KindOf(err), err)
 }
 

@@ -10,10 +10,12 @@ import (
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 )
 
-// Access levels of GitLab's members. A token's default would be 40, Maintainer.
+// Access levels of GitLab's members. Our own user is a maintainer; so would a token
+// be by default.
 const (
-	reporter  = 20
-	developer = 30
+	reporter   = 20
+	developer  = 30
+	maintainer = 40
 )
 
 // right is what GitLab needs for one permission.

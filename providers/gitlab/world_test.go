@@ -22,7 +22,7 @@ import (
 // start is when each test's clock begins: not a whole second, and late in the day.
 var start = time.Date(2026, 3, 14, 22, 50, 10, 500_000_000, time.UTC)
 
-const tokenName = "2026031422-0123456789abcdef01234567"
+const aTokenID = "2026031422-0123456789abcdef01234567"
 
 // world is a GitLab with one project, and our user who is Maintainer of its group.
 type world struct {
@@ -91,7 +91,7 @@ func grant(t *testing.T, permissions ...string) providers.Grant {
 	parsed, err := providers.ParsePermissions("permissions", permissions)
 	require.NoError(t, err)
 	return providers.Grant{
-		TokenID: tokenName, Subject: "ci/role", Account: "acme", Repositories: []string{"web"},
+		TokenID: aTokenID, Subject: "ci/role", Account: "acme", Repositories: []string{"web"},
 		Permissions: parsed, ExpiresAt: start.Add(15 * time.Minute),
 	}
 }

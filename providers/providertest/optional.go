@@ -6,6 +6,7 @@ package providertest
 import (
 	"errors"
 	"maps"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,17 +27,39 @@ func testFinder(t *testing.T, b *bench) {
 		_, err := b.tryMint(t.Context(), c, g)
 		require.NoError(t, err)
 	}
-	found, err := finder.Find(t.Context(), first)
+	require.Equal(t, []string{first.TokenID, second.TokenID}, b.found(t, finder, first.Mount(), finder.Place(first)))
+	require.Equal(t, []string{first.TokenID, second.TokenID}, b.everywhere(t, finder, first.Mount()))
+	require.Empty(t, b.everywhere(t, finder, "another"+first.Mount()), "the tokens of another mount")
+
+	found, err := finder.Find(t.Context(), first.Mount(), finder.Place(first))
 	require.NoError(t, err)
-	require.Contains(t, found, first.TokenID)
-	require.Contains(t, found, second.TokenID)
 	handle := providers.Handle{Value: found[first.TokenID], MintedAt: b.settings.Now()}
 	require.NoError(t, b.revoke(t.Context(), c, handle))
-	found, err = finder.Find(t.Context(), first)
-	require.NoError(t, err)
-	require.NotContains(t, found, first.TokenID)
-	require.Contains(t, found, second.TokenID)
+	require.Equal(t, []string{second.TokenID}, b.found(t, finder, first.Mount(), finder.Place(first)))
 	b.requireNothingLive(t, c, first, "found")
+}
+
+// found are the ids of the tokens at a place.
+func (b *bench) found(t *testing.T, finder providers.Finder, mount, place string) []string {
+	t.Helper()
+	found, err := finder.Find(t.Context(), mount, place)
+	b.secrets.said(err)
+	require.NoError(t, err)
+	return slices.Sorted(maps.Keys(found))
+}
+
+// everywhere are the ids of the tokens at all places.
+func (b *bench) everywhere(t *testing.T, finder providers.Finder, mount string) []string {
+	t.Helper()
+	places, err := finder.Places(t.Context(), mount)
+	b.secrets.said(err)
+	require.NoError(t, err)
+	var ids []string
+	for _, place := range places {
+		ids = append(ids, b.found(t, finder, mount, place)...)
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // testLostAnswer: when the platform has acted and its answer is lost, Mint fails

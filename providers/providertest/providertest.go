@@ -194,7 +194,7 @@ func (b *bench) requireNothingLive(t *testing.T, c providers.Connection, g provi
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	if finder, ok := c.(providers.Finder); ok {
-		found, err := finder.Find(ctx, g)
+		found, err := finder.Find(ctx, g.Mount(), finder.Place(g))
 		b.secrets.said(err)
 		require.NoError(t, err, why)
 		for id, handle := range found {

@@ -4,8 +4,10 @@
 package giteatest
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -113,6 +115,13 @@ func (f *Forgejo) Live() int {
 	return live
 }
 
+// Accounts are the names of all accounts, sorted.
+func (f *Forgejo) Accounts() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.accounts))
+}
+
 func (f *Forgejo) handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, handle := range map[string]func(*http.Request) (int, any){
@@ -120,6 +129,7 @@ func (f *Forgejo) handler() http.Handler {
 		"GET /user":                              f.getUser,
 		"GET /user/repos":                        f.listRepositories,
 		"GET /users/{account}":                   f.getAccount,
+		"GET /admin/users":                       f.listAccounts,
 		"POST /admin/users":                      f.createAccount,
 		"PATCH /admin/users/{account}":           f.editAccount,
 		"DELETE /admin/users/{account}":          f.deleteAccount,

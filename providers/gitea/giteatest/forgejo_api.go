@@ -6,6 +6,7 @@ package giteatest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -64,6 +65,10 @@ func (f *Forgejo) getAccount(r *http.Request) (int, any) {
 		return notFound()
 	}
 	return http.StatusOK, a
+}
+
+func (f *Forgejo) listAccounts(r *http.Request) (int, any) {
+	return http.StatusOK, page(r, slices.Collect(maps.Values(f.accounts)))
 }
 
 func (f *Forgejo) createAccount(r *http.Request) (int, any) {

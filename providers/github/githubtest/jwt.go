@@ -6,10 +6,10 @@ package githubtest
 import (
 	"crypto/rsa"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -36,27 +36,58 @@ func (s *Simulator) authenticateApp(r *http.Request) (*App, *answer) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return nil, refuse(http.StatusUnauthorized, msgUndecodable)
 	}
-	var found *App
-	var refusal *answer
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{"RS256"}), jwt.WithoutClaimsValidation(), jwt.WithJSONNumber())
 	claims := jwt.MapClaims{}
-	_, err := parser.ParseWithClaims(raw, claims, func(*jwt.Token) (any, error) {
-		found, refusal = s.issuer(claims["iss"])
-		if refusal != nil {
-			return nil, errors.New("no such App")
-		}
-		return verificationKeys(found), nil
-	})
-	switch {
-	case refusal != nil:
-		return nil, refusal
-	case err != nil:
+	token, _, err := parser.ParseUnverified(raw, claims)
+	if err != nil || token.Method.Alg() != "RS256" {
 		return nil, refuse(http.StatusUnauthorized, msgUndecodable)
+	}
+	found, refusal := s.issuer(claims["iss"])
+	if refusal != nil {
+		return nil, refusal
+	}
+	if !s.signed.known(found, raw) {
+		keys := func(*jwt.Token) (any, error) { return verificationKeys(found), nil }
+		if _, err := parser.Parse(raw, keys); err != nil {
+			return nil, refuse(http.StatusUnauthorized, msgUndecodable)
+		}
+		s.signed.add(found, raw)
 	}
 	if message := checkTimes(claims, s.now()); message != "" {
 		return nil, refuse(http.StatusUnauthorized, message)
 	}
 	return found, nil
+}
+
+// signed are JWTs whose signature has been verified: an App shows the same one for
+// minutes, and RSA is most of what a mint costs here.
+type signed struct {
+	mu   sync.Mutex
+	good map[signature]bool
+}
+
+// signature is a JWT and the version of an App whose key it was verified with.
+type signature struct {
+	app *App
+	raw string
+}
+
+// mostSigned bounds the JWTs that are remembered.
+const mostSigned = 1000
+
+func (s *signed) known(app *App, raw string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.good[signature{app, raw}]
+}
+
+func (s *signed) add(app *App, raw string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.good == nil || len(s.good) >= mostSigned {
+		s.good = map[signature]bool{}
+	}
+	s.good[signature{app, raw}] = true
 }
 
 // issuer finds the App that `iss` names, by App ID (string or number) or client ID.

@@ -31,9 +31,21 @@ func (r *repository) fullName() string { return r.owner + "/" + r.name }
 func newRepository(s *Simulator, id int64, owner *account, name string) *repository {
 	r := &repository{id: id, owner: owner.login, name: name}
 	created := s.now()
-	r.json = sync.OnceValue(func() []byte { return mustJSON(s.repositoryObject(r, owner, created)) })
+	r.json = sync.OnceValue(func() []byte { return r.render(s.repositoryObject(r, owner, created)) })
 	r.bare = sync.OnceValues(func() (string, error) { return s.git.create(r.owner, r.name) })
 	return r
+}
+
+// render writes the names first, as GitHub does.
+func (r *repository) render(rest object) []byte {
+	names := struct {
+		ID       int64  `json:"id"`
+		NodeID   string `json:"node_id"`
+		Name     string `json:"name"`
+		FullName string `json:"full_name"`
+	}{r.id, nodeID("R", r.id), r.name, r.fullName()}
+	head := mustJSON(names)
+	return append(append(head[:len(head)-1], ','), mustJSON(rest)[1:]...)
 }
 
 // repositoryAddresses are the addresses that a repository object lists, below its
@@ -79,7 +91,6 @@ trees_url=/git/trees{/sha}`
 func (s *Simulator) repositoryObject(r *repository, owner *account, created time.Time) object {
 	url, html := s.URL()+"/repos/"+r.fullName(), s.base+"/"+r.fullName()
 	o := object{
-		"id": r.id, "node_id": nodeID("R", r.id), "name": r.name, "full_name": r.fullName(),
 		"owner": s.accountObject(owner), "private": true, "visibility": "private",
 		"html_url": html, "url": url, "clone_url": html + ".git", "svn_url": html,
 		"git_url": "git://" + strings.TrimPrefix(html, "http://") + ".git", "ssh_url": "git@github.com:" + r.fullName() + ".git",

@@ -71,6 +71,7 @@ type Simulator struct {
 	faults   *faults
 	journal  *journal
 	limits   *limits
+	signed   signed
 	describe *description
 	api      *http.ServeMux
 	control  http.Handler

@@ -4,6 +4,7 @@
 package gitlabtest
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -49,6 +50,17 @@ func (c call) showProject() answer {
 	return answer{status: http.StatusOK, body: map[string]any{
 		"id": p.id, "path_with_namespace": p.path, "visibility": "private",
 	}}
+}
+
+// listProjects are those where the caller is a member of at least a level.
+func (c call) listProjects() answer {
+	var all []map[string]any
+	for _, id := range slices.Sorted(maps.Keys(c.projects)) {
+		if p := c.projects[id]; c.level(c.by, p) >= c.query("min_access_level", Guest) {
+			all = append(all, map[string]any{"id": p.id, "path_with_namespace": p.path})
+		}
+	}
+	return page(c, all)
 }
 
 func (c call) showUser() answer {

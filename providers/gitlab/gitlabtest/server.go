@@ -70,6 +70,7 @@ func (i *Instance) routes() *http.ServeMux {
 		{"POST /personal_access_tokens/self/rotate", rotate, call.rotateSelf},
 		{"POST /personal_access_tokens/{token}/rotate", write, call.rotatePersonal},
 		{"GET /users/{user}", read, call.showUser},
+		{"GET /projects", read, call.listProjects},
 		{"GET /projects/{project}", read, call.showProject},
 		{"GET /projects/{project}/deploy_tokens", read, call.listDeploy},
 		{"POST /projects/{project}/deploy_tokens", write, call.createDeploy},

@@ -1,0 +1,5 @@
+# A secret scanner: hands in what it found. What is ours dies.
+
+path "@mount@/exposed" {
+  capabilities = ["update"]
+}
