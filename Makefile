@@ -9,7 +9,7 @@ PLATFORM ?= github
 PROGRAMS := vault-plugin-secrets-ci citoken
 SOURCES := $(shell git ls-files '*.go' go.mod go.sum 2>/dev/null)
 # What a real Vault or a real Gitea is needed for; the rest is quick.
-SLOW := bootstrap/acceptance|bootstrap/world|bootstrap/bench|bootstrap/agent|bootstrap/pipelines|providers/gitea|scripts/
+SLOW := bootstrap/acceptance|bootstrap/world|bootstrap/bench|bootstrap/demo|bootstrap/agent|bootstrap/pipelines|providers/gitea|scripts/
 QUICK = $(shell go list ./... | grep -vE '/($(SLOW))')
 
 .PHONY: help build vault gitea tools fmt vet lint vuln tidy check test demo bench fuzz dist clean
@@ -54,7 +54,7 @@ check: fmt vet ## The inner loop: format, vet and the quick tests
 test: build vault gitea fmt vet tidy lint vuln ## All that CI runs: every check and every test, on real parts
 	@go test -race -timeout 30m ./...
 
-demo: build ## The main job end to end: a real Vault, no account needed (PLATFORM=github or gitea)
+demo: build ## The main job end to end: a real Vault, no account needed (PLATFORM=github, gitlab or gitea)
 	@scripts/build-vault.sh
 	@if [ "$(PLATFORM)" = gitea ]; then scripts/build-gitea.sh; fi
 	@go run ./bootstrap/demo -platform "$(PLATFORM)"

@@ -357,3 +357,18 @@ func TestRotateRoot(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, m.write("rotate-root/github", nil).status)
 	require.Equal(t, http.StatusNotFound, m.write("rotate-root/nobody", nil).status)
 }
+
+// A token that cannot be killed keeps nobody from finding the others.
+func TestSearchGoesOnPastOneThatCannotBeKilled(t *testing.T) {
+	m := newMount(t)
+	g := m.addGitLab()
+	stuck := m.mintBehind("gitlab", "5e1f-mount/pull", "web", orphan)
+	other := m.mintBehind("gitlab", "5e1f-mount/pull", "api", "2030050607-1123456789abcdef01234567")
+	g.Fail(gitlabtest.Fault{Method: http.MethodDelete, Path: "/projects/2/", Status: http.StatusForbidden, Body: `{"message":"403 Forbidden"}`})
+	m.engine.Issue.RevokeLost(t.Context())
+	require.True(t, g.IsLive(stuck))
+	require.False(t, g.IsLive(other))
+	g.Heal()
+	m.engine.Issue.RevokeLost(t.Context())
+	require.False(t, g.IsLive(stuck))
+}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -16,9 +17,13 @@ import (
 )
 
 // commonConfigFields are those of every platform.
-func commonConfigFields() map[string]*framework.FieldSchema {
+func commonConfigFields(e *Engine) map[string]*framework.FieldSchema {
+	var names []string
+	for _, p := range e.Connections.Platforms() {
+		names = append(names, p.Name)
+	}
 	return map[string]*framework.FieldSchema{
-		"provider":        text("Platform: github, gitlab or gitea. It cannot change."),
+		"provider":        text("Platform: " + strings.Join(names, ", ") + ". It cannot change."),
 		"base_url":        text("Address of the platform's API; https, except on loopback. A change needs the secret in the same write."),
 		"ca_cert":         text("PEM certificates to trust beside the system's. A change needs the secret in the same write."),
 		"request_timeout": {Type: framework.TypeDurationSecond, Description: "How long one request may take.", Default: seconds(connect.DefaultRequestTimeout)},
@@ -29,7 +34,7 @@ func commonConfigFields() map[string]*framework.FieldSchema {
 
 func configPaths(e *Engine) []*framework.Path {
 	platform := map[string]*framework.FieldSchema{}
-	shown := commonConfigFields()
+	shown := commonConfigFields(e)
 	for _, p := range e.Connections.Platforms() {
 		for _, f := range p.Fields {
 			if !f.Secret {
@@ -49,7 +54,7 @@ func configPaths(e *Engine) []*framework.Path {
 		path: "config", kind: "config",
 		help:   "One connection to one platform.",
 		text:   "A config says where the platform is and with which credential tokens are made there. Secrets are never read back. A write that leaves a secret out keeps it.",
-		fields: join(commonConfigFields(), platform, verify), shown: shown,
+		fields: join(commonConfigFields(e), platform, verify), shown: shown,
 		list: e.Connections.List,
 		read: func(ctx context.Context, name string) (map[string]any, error) {
 			c, err := e.Connections.Get(ctx, name)
@@ -158,7 +163,7 @@ func rotatePaths(e *Engine) []*framework.Path {
 
 // rotatedFields are those of a config as it is read.
 func rotatedFields(e *Engine) map[string]*framework.FieldSchema {
-	fields := commonConfigFields()
+	fields := commonConfigFields(e)
 	for _, p := range e.Connections.Platforms() {
 		for _, f := range p.Fields {
 			if !f.Secret {

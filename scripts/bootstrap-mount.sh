@@ -29,7 +29,7 @@ usage: bootstrap-mount.sh --version vX.Y.Z --program FILE [options]
   --gitlab-issuer URL   https://HOST on an own GitLab
 
 VAULT_ADDR and VAULT_TOKEN say where and as whom: the token must be able to manage plugins, mounts,
-policies and auth methods.
+policies and auth methods, and to read MOUNT/info.
 END
 }
 
@@ -49,9 +49,12 @@ fail() {
 	exit 1
 }
 
-# take OPTION VALUE sets what belongs to the option. Values end up in policies: only plain ones are taken.
+# plain WHAT VALUE lets only plain values pass: they end up in policies.
+plain() { [[ $2 =~ ^[A-Za-z0-9._:/@-]+$ ]] || fail "$1: '$2' has characters that do not belong there"; }
+
+# take OPTION VALUE sets what belongs to the option.
 take() {
-	[[ $2 =~ ^[A-Za-z0-9._:/@-]+$ ]] || fail "$1: '$2' has characters that do not belong there"
+	plain "$1" "$2"
 	case $1 in
 	--version) version=$2 ;;
 	--program) program=$2 ;;
@@ -75,6 +78,7 @@ take() {
 
 check() {
 	[ -n "${VAULT_ADDR-}" ] || fail "VAULT_ADDR says which Vault; it is not set"
+	plain --audience "$audience"
 	[[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+ ]] || fail "--version vX.Y.Z is needed"
 	[ -n "$program" ] || fail "--program FILE is needed"
 	[ -n "$sha256" ] || [ -f "$program" ] || fail "--program: there is no file $program; --sha256 HEX does without it"

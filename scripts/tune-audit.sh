@@ -14,6 +14,7 @@ keys='
 token_id token_sha256 role stage environment owner purpose provider config organization
 repositories permissions expires_at events next status where target action
 approval_id approved_by decisions filter kill_id shut
+request_id entity_id display_name issued_at lease_until revoked_at revoked_by
 '
 
 flags=()

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -159,9 +160,16 @@ type storage struct {
 	mu    sync.Mutex
 	write int
 	meet  func(n int, write func() error) error
+	onKey func(key string)
 }
 
 func (s *storage) Put(ctx context.Context, entry *logical.StorageEntry) error {
+	s.mu.Lock()
+	onKey := s.onKey
+	s.mu.Unlock()
+	if onKey != nil {
+		onKey(entry.Key)
+	}
 	return s.count(func() error { return s.Storage.Put(ctx, entry) })
 }
 
@@ -209,6 +217,18 @@ func (s *storage) dieAt(point int, after bool) {
 		}
 		return err
 	})
+}
+
+// onPut does something before the first write below a prefix.
+func (s *storage) onPut(prefix string, do func()) {
+	var once sync.Once
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onKey = func(key string) {
+		if strings.HasPrefix(key, prefix) {
+			once.Do(do)
+		}
+	}
 }
 
 // onWrite does something else right after that write.

@@ -50,6 +50,16 @@ type Config struct {
 // Account is the owner of repositories that a role names without one.
 func (c *Config) Account() string { return c.Values["organization"] }
 
+// lastSet is when the newest of its secrets was written.
+func (c *Config) lastSet() (last time.Time) {
+	for _, at := range c.SetAt {
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last
+}
+
 // Fingerprint is what a read shows in the place of a secret; empty when not set.
 func (c *Config) Fingerprint(f providers.Field) string {
 	value := c.Values[f.Name]

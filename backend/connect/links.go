@@ -89,6 +89,25 @@ func (s *Service) LinkAt(ctx context.Context, name, endpoint string) (*Link, err
 	return s.link(name, c)
 }
 
+// Call carries out a call over a link when its turn comes. Where the platform does
+// not accept the credential because ours was replaced meanwhile, it is made once
+// more, over the link that has the new one.
+func (s *Service) Call(ctx context.Context, link *Link, call Call, f func(context.Context, providers.Connection) error) error {
+	do := func(link *Link) error {
+		return link.Gate.Do(ctx, call, func(ctx context.Context) error { return f(ctx, link.Connection) })
+	}
+	err := do(link)
+	if !fault.Is(err, fault.Unauthorized) {
+		return err
+	}
+	s.rotations.wait(ctx, link.Name)
+	newer, linkErr := s.LinkAt(ctx, link.Name, link.Connection.BaseURL())
+	if linkErr != nil || newer == link {
+		return err
+	}
+	return do(newer)
+}
+
 // link gives the connection of one version of a config, made once.
 func (s *Service) link(name string, c *Config) (*Link, error) {
 	s.mu.Lock()

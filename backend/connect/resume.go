@@ -20,7 +20,7 @@ const (
 	// rotateBefore is how long before its end a credential is replaced by itself.
 	rotateBefore = 7 * 24 * time.Hour
 	// rotateAtMost keeps credentials that never live that long from being replaced
-	// with every look at them; those that end within it are.
+	// with every look at them: what is new is left alone, unless it ends within it.
 	rotateAtMost = 24 * time.Hour
 	// hopeless is how long to leave a platform alone that accepts neither credential.
 	hopeless = 5 * time.Minute
@@ -159,19 +159,10 @@ func (s *Service) rotateIfExpiring(ctx context.Context, name string) error {
 		return err
 	}
 	now := s.now()
-	s.rotations.mu.Lock()
-	last := s.rotations.last[name]
-	s.rotations.mu.Unlock()
 	left := end.Sub(now)
-	if left > rotateBefore || left > rotateAtMost && now.Sub(last) < rotateAtMost {
+	if left > rotateBefore || left > rotateAtMost && now.Sub(link.Config.lastSet()) < rotateAtMost {
 		return nil
 	}
 	s.logger.Info("replacing the config's own credential before it ends", "config", name, "ends", end)
-	if err := s.rotate(ctx, name, BeforeExpiry); err != nil {
-		return err
-	}
-	s.rotations.mu.Lock()
-	defer s.rotations.mu.Unlock()
-	s.rotations.last[name] = now
-	return nil
+	return s.rotate(ctx, name, BeforeExpiry)
 }

@@ -53,20 +53,18 @@ func (r rotation) due(c *Config) bool {
 
 // rotations are those of this process.
 type rotations struct {
-	mu       sync.Mutex
-	underway map[string]bool
+	mu sync.Mutex
+	// underway are closed when they end.
+	underway map[string]chan struct{}
 	// unsaved are those that neither the config nor the write-ahead log took.
 	unsaved map[string]rotation
-	// last is when a credential was replaced because it was about to end.
-	last map[string]time.Time
 	// resumed is when it was last found that neither credential works.
 	resumed map[string]time.Time
 }
 
 func newRotations() *rotations {
 	return &rotations{
-		underway: map[string]bool{}, unsaved: map[string]rotation{},
-		last: map[string]time.Time{}, resumed: map[string]time.Time{},
+		underway: map[string]chan struct{}{}, unsaved: map[string]rotation{}, resumed: map[string]time.Time{},
 	}
 }
 
@@ -75,15 +73,31 @@ func newRotations() *rotations {
 func (r *rotations) claim(name string) (release func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.underway[name] {
+	if r.underway[name] != nil {
 		return nil, fault.New(fault.Conflict, "the credential of config %q is being replaced this moment", name)
 	}
-	r.underway[name] = true
+	done := make(chan struct{})
+	r.underway[name] = done
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.underway, name)
+		close(done)
 	}, nil
+}
+
+// wait returns when no replacement is under way, or the context ends.
+func (r *rotations) wait(ctx context.Context, name string) {
+	r.mu.Lock()
+	done := r.underway[name]
+	r.mu.Unlock()
+	if done == nil {
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 // Rotate has the platform replace the config's own credential. The new one is on

@@ -4,6 +4,7 @@
 package connect
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/gitlab/gitlabtest"
 )
@@ -176,11 +178,54 @@ func TestRotateShortLivedCredentials(t *testing.T) {
 		require.NoError(t, b.service.RotateExpiring(t.Context()))
 		return len(b.occasions)
 	}
+	require.Zero(t, look(), "it was written just now")
+	b.advance(24 * time.Hour)
 	require.Equal(t, 1, look())
+	b.restart()
 	b.advance(time.Hour)
 	require.Equal(t, 1, look(), "three days again, and replaced an hour ago")
 	b.advance(24 * time.Hour)
 	require.Equal(t, 2, look())
+	b.write(func(c *Config) {
+		c.Values["token"] = b.gitlab.AddPersonalToken(b.gitlab.AddUser("other"), "vault", []string{"api"}, b.now().AddDate(0, 0, 1))
+	})
+	require.Equal(t, 3, look(), "it ends within a day")
+}
+
+// A call that runs into a rotation is made again with the new credential.
+func TestCallsDuringRotation(t *testing.T) {
+	for name, newSite := range sites() {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, newSite)
+			link, err := b.service.Link(t.Context(), "root")
+			require.NoError(t, err)
+			called := make(chan error, 1)
+			verify := func(ctx context.Context, c providers.Connection) error { return c.Verify(ctx) }
+			// The config is written when the platform has replaced the credential.
+			b.storage.onPut(store.Configs, func() {
+				require.Equal(t, fault.Unauthorized, fault.KindOf(link.Connection.Verify(t.Context())))
+				go func() { called <- b.service.Call(context.WithoutCancel(t.Context()), link, Other, verify) }()
+			})
+			require.NoError(t, b.service.Rotate(t.Context(), "root"))
+			require.NoError(t, <-called)
+			require.NoError(t, b.service.Call(t.Context(), link, Other, verify), "over the link from before")
+		})
+	}
+}
+
+// Without a newer credential a refusal is what it is.
+func TestCallWithABadCredential(t *testing.T) {
+	b := newBench(t, gitlabWithTwin)
+	b.gitlab.Fail(gitlabtest.Fault{Status: http.StatusUnauthorized})
+	link, err := b.service.Link(t.Context(), "root")
+	require.NoError(t, err)
+	calls := 0
+	err = b.service.Call(t.Context(), link, Other, func(ctx context.Context, c providers.Connection) error {
+		calls++
+		return c.Verify(ctx)
+	})
+	require.Equal(t, fault.Unauthorized, fault.KindOf(err))
+	require.Equal(t, 1, calls)
 }
 
 func TestRotateWhatCannotBe(t *testing.T) {

@@ -195,7 +195,7 @@ func (r *remoteKeys) refresh(ctx context.Context, why reason) (keysState, error)
 	flight := r.flight
 	r.mu.Unlock()
 	if why == aged && state.usable(now) && state.err != nil {
-		return state, nil //nolint:nilerr // it is the last fetch's, and the keys are still good
+		return state, nil // it is the last fetch's, and the keys are still good
 	}
 	select {
 	case <-flight:

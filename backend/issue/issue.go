@@ -134,8 +134,8 @@ func (s *Service) mint(ctx context.Context, p *plan, req Request) (*ledger.Live,
 	}
 	s.lost.begin(link, grant)
 	var token *providers.Token
-	err = link.Gate.Do(ctx, connect.Mint, func(ctx context.Context) (err error) {
-		token, err = link.Connection.Mint(ctx, grant)
+	err = s.connections.Call(ctx, link, connect.Mint, func(ctx context.Context, c providers.Connection) (err error) {
+		token, err = c.Mint(ctx, grant)
 		return err
 	})
 	if err != nil {

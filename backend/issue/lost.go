@@ -59,7 +59,7 @@ func (s *Service) suspectEverywhere(ctx context.Context) error {
 	return nil
 }
 
-// searchSite looks at some places of one site, until one cannot be looked at.
+// searchSite looks at some places of one site, until it does not answer.
 func (s *Service) searchSite(ctx context.Context, at site, places []string) error {
 	link, err := s.connections.LinkAt(ctx, at.config, at.endpoint)
 	if fault.Is(err, fault.Unauthorized) {
@@ -75,22 +75,27 @@ func (s *Service) searchSite(ctx context.Context, at site, places []string) erro
 		s.lost.drop(at)
 		return nil
 	}
+	failures := make([]error, len(places))
 	workers, ctx := errgroup.WithContext(ctx)
 	workers.SetLimit(searchesAtOnce)
-	for _, place := range places {
+	for i, place := range places {
 		workers.Go(func() error {
 			if ctx.Err() != nil {
 				return nil
 			}
 			began := s.now()
-			if err := s.searchPlace(ctx, link, finder, target{at, place}); err != nil {
-				return err
+			err := s.searchPlace(ctx, link, finder, target{at, place})
+			switch fault.KindOf(err) {
+			case fault.Unavailable, fault.Limited, fault.Unauthorized:
+				return err // the others would fail like it
 			}
-			s.lost.looked(target{at, place}, began)
+			if failures[i] = err; err == nil {
+				s.lost.looked(target{at, place}, began)
+			}
 			return nil
 		})
 	}
-	return workers.Wait()
+	return errors.Join(workers.Wait(), errors.Join(failures...))
 }
 
 // searchPlace revokes what is at a place without a record. The place without a name

@@ -109,8 +109,8 @@ func (s *Service) unburnSeen(ctx context.Context, p *plan) {
 func (s *Service) discard(ctx context.Context, link *connect.Link, live *ledger.Live, token *providers.Token, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoBudget)
 	defer cancel()
-	err := link.Gate.Do(ctx, connect.Revoke, func(ctx context.Context) error {
-		return link.Connection.Revoke(ctx, providers.Handle{Value: live.Handle, MintedAt: live.IssuedAt})
+	err := s.connections.Call(ctx, link, connect.Revoke, func(ctx context.Context, c providers.Connection) error {
+		return c.Revoke(ctx, providers.Handle{Value: live.Handle, MintedAt: live.IssuedAt})
 	})
 	if err == nil {
 		return cause

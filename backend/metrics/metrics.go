@@ -80,8 +80,12 @@ func (m *Metrics) Waited(call, config string, waited time.Duration) {
 	m.waits.WithLabelValues(call, config).Observe(waited.Seconds())
 }
 
-// Refused counts a read of a credential that got none.
+// Refused counts a read of a credential that got none. A role that there is not has
+// no label: callers could make up any number of them.
 func (m *Metrics) Refused(role string, err error) {
+	if fault.Is(err, fault.NotFound) {
+		role = ""
+	}
 	m.refusals.WithLabelValues(role, fault.KindOf(err).String()).Inc()
 }
 

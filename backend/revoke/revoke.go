@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/connect"
@@ -28,6 +29,12 @@ const (
 	observeBudget = 2 * time.Second
 	// bookBudget bounds what we write of it.
 	bookBudget = 15 * time.Second
+	// bookAtOnce is how many ends are written at the same time. Each is some storage
+	// writes one after the other, and so is what Vault does with the lease then: ten
+	// thousand leases that end together would fill Vault's write queue, and the job
+	// that starts now would stand at its end. The platform's part is bounded by the
+	// config's own gate, and does not wait here.
+	bookAtOnce = 3
 	// vaultTries is how often a try of Vault's may fail. Vault gives up after six
 	// and then holds an irrevocable lease for ever; the third is answered with
 	// success and the engine goes on alone.
@@ -45,15 +52,17 @@ type Service struct {
 
 	// flight lets all who want the same token dead share one call.
 	flight singleflight.Group
-	queue  *queue
-	orders *orders
+	// booking has bookAtOnce places.
+	booking *semaphore.Weighted
+	queue   *queue
+	orders  *orders
 }
 
 // New makes the service.
 func New(storage logical.Storage, l *ledger.Ledger, c *connect.Service, now func() time.Time, logger hclog.Logger, m *metrics.Metrics) *Service {
 	return &Service{
 		ledger: l, connections: c, storage: storage, now: now, logger: logger, metrics: m,
-		queue: newQueue(now), orders: newOrders(),
+		booking: semaphore.NewWeighted(bookAtOnce), queue: newQueue(now), orders: newOrders(),
 	}
 }
 
@@ -131,8 +140,8 @@ func (s *Service) call(ctx context.Context, live *ledger.Live) error {
 	}
 	handle := providers.Handle{Value: live.Handle, MintedAt: live.IssuedAt}
 	s.observe(ctx, link, live, handle)
-	return link.Gate.Do(ctx, connect.Revoke, func(ctx context.Context) error {
-		return link.Connection.Revoke(ctx, handle)
+	return s.connections.Call(ctx, link, connect.Revoke, func(ctx context.Context, c providers.Connection) error {
+		return c.Revoke(ctx, handle)
 	})
 }
 
@@ -164,6 +173,10 @@ func (s *Service) observe(ctx context.Context, link *connect.Link, live *ledger.
 func (s *Service) close(ctx context.Context, live *ledger.Live, end ledger.Ending) error {
 	ctx, cancel := context.WithTimeout(ctx, bookBudget)
 	defer cancel()
+	if err := s.booking.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("revoke: record the end of %s: %w", live.TokenID, err)
+	}
+	defer s.booking.Release(1)
 	if err := s.ledger.Close(ctx, live.TokenID, end); err != nil {
 		return fmt.Errorf("revoke: record the end of %s: %w", live.TokenID, err)
 	}

@@ -30,10 +30,10 @@ func TestCreds(t *testing.T) {
 	t.Run("never widens", j.neverWidens)
 	t.Run("a templated policy binds a caller to a repository", j.templatedPolicy)
 	t.Run("many accounts behind one App", j.manyAccounts)
-	t.Run("each cap on a lease is said", j.capsAreSaid)
 	t.Run("explain makes nothing", j.explainMakesNothing)
 	t.Run("git clones with it", j.clones)
 	t.Run("a response can be wrapped", j.wraps)
+	t.Run("each cap on a lease is said", j.capsAreSaid)
 }
 
 func (j *mainJob) narrowsByQuery(t *testing.T) {
@@ -154,7 +154,6 @@ func (j *mainJob) capsAreSaid(t *testing.T) {
 			require.Len(t, got.Warnings, 1)
 			return strings.Contains(got.Warnings[0], "max_lease_ttl of the mount")
 		})
-		require.NoError(t, j.root.Write("sys/mounts/ci/tune", map[string]any{"max_lease_ttl": "768h"}).Failure())
 	})
 }
 

@@ -193,7 +193,10 @@ func (j *mainJob) pluginKilled(t *testing.T) {
 	before := j.credential(t, "before", nil)
 	pids := vault.KillPlugins()
 	require.NotEmpty(t, pids)
-	eventually(t, time.Minute, "Vault has found out and started another", func() bool { return vault.Root().Read("ci/info").Status == http.StatusOK })
+	eventually(t, time.Minute, "another has started and has counted what lives", func() bool {
+		report := vault.Root().Read("ci/report")
+		return report.Status == http.StatusOK && report.Data["counted"] == true
+	})
 
 	after := j.credential(t, "before", nil)
 	require.Equal(t, githubtest.Live, j.github.StateOf(before.token))

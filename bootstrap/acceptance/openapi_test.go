@@ -68,41 +68,46 @@ func TestOpenAPI(t *testing.T) {
 	})
 }
 
-// hasSchemas holds that an operation's bodies are described, field by field.
+// hasSchemas holds that an operation's bodies are described, field by field. Vault
+// loses the references in the document of an external plugin; the schemas that they
+// are to are there, by the operation's name.
 func hasSchemas(t *testing.T, where string, document *openapi3.T, operation *openapi3.Operation) {
 	t.Helper()
 	require.NotEmpty(t, operation.Responses.Map(), where)
 	for status, response := range operation.Responses.Map() {
 		require.NotEmpty(t, response.Value.Description, where)
-		if status == "204" {
-			continue
-		}
-		if where == "GET /ci/metrics" {
+		switch {
+		case where == "GET /ci/metrics":
 			require.Equal(t, "Prometheus text.", *response.Value.Description)
-			continue
-		}
-		require.NotEmpty(t, response.Value.Content, "%s: %s has no body", where, status)
-		for _, content := range response.Value.Content {
-			describesFields(t, where+" "+status, content.Schema)
+		case status != "204":
+			require.NotEmpty(t, response.Value.Content, "%s: %s has no body", where, status)
+			describesFields(t, where, document, operation, "Response")
 		}
 	}
 	if operation.RequestBody != nil {
-		describesFields(t, where+" body", operation.RequestBody.Value.Content["application/json"].Schema)
+		describesFields(t, where, document, operation, "Request")
 	}
 	for _, parameter := range operation.Parameters {
 		require.NotEmpty(t, parameter.Value.Description, "%s: %s", where, parameter.Value.Name)
 	}
-	require.NotNil(t, document.Components.Schemas)
 }
 
-func describesFields(t *testing.T, where string, schema *openapi3.SchemaRef) {
+func describesFields(t *testing.T, where string, document *openapi3.T, operation *openapi3.Operation, of string) {
 	t.Helper()
-	require.NotNil(t, schema, where)
-	require.NotNil(t, schema.Value, where)
-	require.NotEmpty(t, schema.Value.Properties, where)
-	for name, field := range schema.Value.Properties {
-		require.NotEmpty(t, field.Value.Description, "%s: %s", where, name)
-		require.NotEmpty(t, field.Value.Type, "%s: %s", where, name)
+	name := of
+	words := strings.Split(operation.OperationID, "-")
+	for _, word := range slices.Backward(words) {
+		name = strings.ToUpper(word[:1]) + word[1:] + name
+	}
+	schema := document.Components.Schemas[name]
+	if schema == nil && of == "Response" && strings.HasSuffix(where, "/") {
+		return // Vault's own schema of all lists
+	}
+	require.NotNil(t, schema, "%s: %s", where, name)
+	require.NotEmpty(t, schema.Value.Properties, "%s: %s", where, name)
+	for field, described := range schema.Value.Properties {
+		require.NotEmpty(t, described.Value.Description, "%s: %s", name, field)
+		require.NotEmpty(t, described.Value.Type, "%s: %s", name, field)
 	}
 }
 

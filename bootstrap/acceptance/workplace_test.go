@@ -55,12 +55,17 @@ func newWorkplace(t *testing.T) *workplace {
 	w.Policy("exposed", w.policy("exposed", ""))
 	w.Policy("audit", w.policy("audit", ""))
 
-	_, err = w.EnableJWT(t.Context(), "jwt", w.issuer)
-	require.NoError(t, err)
-	require.NoError(t, w.PutJWTRole(t.Context(), "jwt", "job", map[string]any{
-		"bound_audiences": []string{vaultAudience}, "user_claim": "repository",
-		"bound_claims": map[string]any{"repository_owner": "acme"}, "token_policies": []string{"pipeline"}, "token_ttl": "1m",
-	}))
+	for mount, policy := range map[string]string{"jwt": "pipeline", "github-actions": "repository"} {
+		accessor, err := w.EnableJWT(t.Context(), mount, w.issuer)
+		require.NoError(t, err)
+		if policy == "repository" {
+			w.Policy(policy, strings.ReplaceAll(w.policy(policy, "build-web"), "@accessor@", accessor))
+		}
+		require.NoError(t, w.PutJWTRole(t.Context(), mount, "job", map[string]any{
+			"bound_audiences": []string{vaultAudience}, "user_claim": "repository",
+			"bound_claims": map[string]any{"repository_owner": "acme"}, "token_policies": []string{policy}, "token_ttl": "1m",
+		}))
+	}
 	_, err = w.EnableAuth(t.Context(), "approle", "approle")
 	require.NoError(t, err)
 	w.variables = append(w.variables, "GITHUB="+w.github.URL(), "WEB_JOB="+w.job("acme/web", vaultAudience), "OTHER_JOB="+w.job("acme/api", vaultAudience))
@@ -135,21 +140,31 @@ func digestOf(secret string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// idOf finds the record of a token by its issue event.
-func (w *workplace) idOf(secret string) string {
-	digest := digestOf(secret)
-	after := ""
-	for {
+// allEvents are all events of the mount, oldest first.
+func (w *workplace) allEvents() []map[string]any {
+	var all []map[string]any
+	for after := ""; ; {
 		answer, err := w.root.Caller.Write(w.t.Context(), "ci/events", map[string]any{"after": after, "limit": 1000})
 		if err != nil || answer.Failure() != nil || len(answer.Data["events"].([]any)) == 0 {
-			return ""
+			return all
 		}
 		for _, event := range answer.Data["events"].([]any) {
 			var facts map[string]any
-			if json.Unmarshal([]byte(event.(string)), &facts) == nil && facts["token_sha256"] == digest {
-				return facts["token_id"].(string)
+			if json.Unmarshal([]byte(event.(string)), &facts) == nil {
+				all = append(all, facts)
 			}
 		}
 		after = answer.Data["next"].(string)
 	}
+}
+
+// idOf finds the record of a token by its events.
+func (w *workplace) idOf(secret string) string {
+	digest := digestOf(secret)
+	for _, event := range w.allEvents() {
+		if event["token_sha256"] == digest {
+			return event["token_id"].(string)
+		}
+	}
+	return ""
 }

@@ -89,10 +89,15 @@ func (d *demo) govern(ctx context.Context) error {
 	return nil
 }
 
+// creds is the path of the role's credentials.
+func (d *demo) creds() string {
+	return strings.Replace(d.platform.role()[1], "ci/roles/", "ci/creds/", 1)
+}
+
 // job is the pipeline step's part.
 func (d *demo) job(ctx context.Context) error {
 	d.tell("A pipeline step reads a credential: the token is made this moment")
-	out, err := d.cli(ctx, "read", "-format=json", "ci/creds/build-dev")
+	out, err := d.cli(ctx, "read", "-format=json", d.creds())
 	if err != nil {
 		return err
 	}
@@ -102,14 +107,14 @@ func (d *demo) job(ctx context.Context) error {
 	}
 	d.note("token %s…  id %s", c.Data.Token[:8], c.Data.TokenID)
 	d.note("owner %s, repositories %v, permissions %v", c.Data.Owner, c.Data.Repositories, c.Data.Permissions)
-	d.note("lease of %d s, renewable; the platform's own end is %s", c.LeaseDuration, c.Data.ExpiresAt)
+	d.note("lease of %d s, renewable; it ends for good at %s", c.LeaseDuration, c.Data.ExpiresAt)
 
 	d.tell("The step uses it")
 	if err := d.platform.use(ctx, d, c.Data.Username, c.Data.Token); err != nil {
 		return err
 	}
 	d.tell("The job is over: its lease is revoked, and with it the token at the platform")
-	if _, err := d.cli(ctx, "lease", "revoke", c.LeaseID); err != nil {
+	if _, err := d.cli(ctx, "lease", "revoke", "-sync", c.LeaseID); err != nil {
 		return err
 	}
 	return d.platform.dead(ctx, d, c.Data.Token)
@@ -122,7 +127,7 @@ func (d *demo) trail(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, entry := range audit.Path("ci/creds/build-dev").Responses() {
+	for _, entry := range audit.Path(d.creds()).Responses() {
 		facts := entry.Response.Data
 		d.note("audit device: %v read %s: owner %v, token_sha256 %v, token %.24v…", entry.Auth.DisplayName, entry.Request.Path, facts["owner"], facts["token_sha256"], facts["token"])
 	}

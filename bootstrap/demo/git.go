@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -26,5 +27,25 @@ func git(ctx context.Context, dir, username, token string, args ...string) error
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("git %s: %w: %s", args[0], err, strings.ReplaceAll(strings.TrimSpace(string(out)), token, "***"))
 	}
+	return nil
+}
+
+// commitAndPush is a release step: it clones, commits a file and pushes it.
+func commitAndPush(ctx context.Context, d *demo, url, username, token, dir string) error {
+	if err := gitClone(ctx, url, username, token, dir); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "VERSION"), []byte("1.0.0\n"), 0o600); err != nil {
+		return err
+	}
+	identity := []string{"-c", "user.name=release-dev", "-c", "user.email=release-dev@example.com"}
+	for _, args := range [][]string{
+		{"add", "VERSION"}, append(identity, "commit", "--quiet", "--message", "Release 1.0.0"), {"push", "--quiet", "origin", "HEAD:main"},
+	} {
+		if err := git(ctx, dir, username, token, args...); err != nil {
+			return err
+		}
+	}
+	d.note("git push acme/web    pushed a commit, as %s", username)
 	return nil
 }

@@ -40,6 +40,8 @@ type platform interface {
 func platforms() map[string]platform {
 	return map[string]platform{
 		"github": &gitHub{},
+		"gitlab": &gitLab{},
+		"gitea":  &giteaServer{},
 	}
 }
 

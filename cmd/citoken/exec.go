@@ -62,17 +62,11 @@ func runExec(ctx context.Context, args []string, s streams) int {
 // run holds the order of things: whatever is begun here is ended here, also when
 // a signal comes in between.
 func (x *execution) run(ctx context.Context, relay *child.Relay, args []string) int {
-	ask, err := x.ask(ctx, &x.connection)
-	if err != nil {
-		return x.failed(ctx, err)
+	session, made, err := x.get(ctx, &x.connection)
+	if session != nil {
+		defer x.end(session, made)
 	}
-	session, err := x.open(ctx)
 	if err != nil {
-		return x.failed(ctx, err)
-	}
-	var made *credential.Credential
-	defer func() { x.end(session, made) }()
-	if made, err = credential.Get(ctx, session.Client, ask); err != nil {
 		return x.failed(ctx, err)
 	}
 	if err := x.hide(made); err != nil {
@@ -116,7 +110,7 @@ func (x *execution) hide(made *credential.Credential) error {
 
 // command is made so that the token is in nobody's arguments.
 func (x *execution) command(args, environment []string, made *credential.Credential) (*exec.Cmd, func()) {
-	command := exec.Command(args[0], args[1:]...)
+	command := exec.Command(args[0], args[1:]...) //nolint:noctx // it ends by itself or by the signals that are passed on
 	command.Env, command.Stdin, command.Stdout, command.Stderr = environment, x.in, x.out, x.err
 	job := cijob.Current()
 	filter := x.mask == maskAlways || (x.mask == maskAuto && job.InCI() && !job.InActions())

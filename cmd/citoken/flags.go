@@ -21,6 +21,12 @@ import (
 // more, and its token dies with the lease.
 const defaultLease = 2 * time.Minute
 
+// The values of -repository that are none.
+const (
+	ownRepository   = "own"
+	allRepositories = "all"
+)
+
 // environmentPrefix is what the variables of the flags begin with.
 const environmentPrefix = "CITOKEN_"
 
@@ -60,8 +66,8 @@ type connection struct {
 func (c *connection) declare(flags *flag.FlagSet) {
 	flags.StringVar(&c.mount, "mount", "ci", "where the engine is mounted")
 	flags.StringVar(&c.Method, "auth", login.Auto, "how to log in: token (VAULT_TOKEN), approle (VAULT_ROLE_ID with VAULT_SECRET_ID or VAULT_SECRET_ID_FILE), jwt (the CI job's id_token), or auto: what is there, in this order")
-	flags.StringVar(&c.Options.Mount, "auth-mount", "", "where the auth method is mounted, if not under its name")
-	flags.StringVar(&c.Options.Role, "auth-role", "", "role of the JWT auth method")
+	flags.StringVar(&c.Options.Mount, "auth-mount", "", "where the auth method is mounted; if left out, github-actions and gitlab for jobs of those, else under the name of the method")
+	flags.StringVar(&c.Options.Role, "auth-role", "job", "role of the JWT auth method")
 	flags.StringVar(&c.IDToken, "id-token", "auto", "the job's own id_token: auto (GitHub and Forgejo Actions; VAULT_ID_TOKEN), env:NAME, file:PATH or none")
 	flags.StringVar(&c.Audience, "audience", "", "audience of the id_token, where the CI system makes it on demand")
 }
@@ -80,16 +86,37 @@ type asking struct {
 
 func (a *asking) declare(flags *flag.FlagSet) {
 	flags.StringVar(&a.role, "role", "", "role to get a credential of; required")
-	flags.StringVar(&a.repository, "repository", "", "the one repository to narrow the credential to")
+	flags.StringVar(&a.repository, "repository", ownRepository, "the one repository to narrow the credential to; "+ownRepository+": the job's own where it logs in by its own identity; "+allRepositories+": those of the role")
 	flags.StringVar(&a.approval, "approval-id", "", "approval to use, where the role needs one")
 	flags.DurationVar(&a.lease, "lease", defaultLease, "life of the credential without renewal")
 }
 
-// ask completes the wish with the job's identity, where there is one.
-func (a *asking) ask(ctx context.Context, c *connection) (credential.Ask, error) {
-	ask := credential.Ask{Mount: c.mountPath(), Role: a.role, Repository: a.repository, Approval: a.approval, TTL: a.lease}
+// get logs in and gets the credential. The session is there for the caller to end
+// also when there is no credential.
+func (a *asking) get(ctx context.Context, c *connection) (*login.Session, *credential.Credential, error) {
 	if a.role == "" {
-		return ask, errors.New("-role is required")
+		return nil, nil, errors.New("-role is required")
+	}
+	session, err := c.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	ask, err := a.ask(ctx, c, session)
+	if err != nil {
+		return session, nil, err
+	}
+	made, err := credential.Get(ctx, session.Client, ask)
+	return session, made, err
+}
+
+// ask completes the wish with what the job is, where it is one.
+func (a *asking) ask(ctx context.Context, c *connection, session *login.Session) (credential.Ask, error) {
+	ask := credential.Ask{Mount: c.mountPath(), Role: a.role, Repository: a.repository, Approval: a.approval, TTL: a.lease}
+	switch a.repository {
+	case ownRepository:
+		ask.Repository = session.Repository
+	case allRepositories:
+		ask.Repository = ""
 	}
 	token, err := cijob.Current().IDToken(ctx, c.IDToken, c.Audience)
 	if err != nil && !errors.Is(err, cijob.ErrNoIdentity) {

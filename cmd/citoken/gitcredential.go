@@ -52,22 +52,14 @@ func serveGit(ctx context.Context, s streams, c *connection, a *asking, from str
 		}
 		return answerGit(s, request, made, a.lease)
 	}
-	if a.repository == "" {
-		a.repository = request.Repository()
+	if repository := request.Repository(); a.repository == ownRepository && repository != "" {
+		a.repository = repository
 	}
-	ask, err := a.ask(ctx, c)
-	if err != nil {
-		return err
-	}
-	session, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	made, err := credential.Get(ctx, session.Client, ask)
+	session, made, err := a.get(ctx, c)
 	if err == nil {
 		err = answerGit(s, request, made, a.lease)
 	}
-	if err != nil {
+	if err != nil && session != nil {
 		// Nobody has got it. On success login and lease stay: git is about to use them.
 		if session.Owned() {
 			return errors.Join(err, session.End(ctx))

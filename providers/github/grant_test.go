@@ -121,7 +121,7 @@ func BenchmarkGrantEncodingJSON(b *testing.B) {
 	for b.Loop() {
 		var g struct {
 			Token        string
-			Repositories []struct{ Full_name string } //nolint:revive // the JSON name
+			Repositories []struct{ Full_name string }
 		}
 		if err := json.NewDecoder(bytes.NewReader(text)).Decode(&g); err != nil {
 			b.Fatal(err)

@@ -79,17 +79,6 @@ func (s *secrets) Write(p []byte) (int, error) {
 	return s.text.Write(p)
 }
 
-// all is every secret known so far.
-func (s *secrets) all() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := make([]string, 0, len(s.known))
-	for secret := range s.known {
-		list = append(list, secret)
-	}
-	return list
-}
-
 func (s *secrets) assertKept(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"debug/buildinfo"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -73,7 +74,7 @@ func main() {
 
 func run(args []string, epoch string, out io.Writer) error {
 	if len(args) != 2 {
-		return fmt.Errorf("usage: sbom VERSION PROGRAM")
+		return errors.New("usage: sbom VERSION PROGRAM")
 	}
 	seconds, err := strconv.ParseInt(epoch, 10, 64)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	_ "net/http/pprof" // serves the profiles
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -18,7 +19,11 @@ import (
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend"
 )
 
+// collectAt is the engine's own.
+const collectAt = 300
+
 func main() {
+	debug.SetGCPercent(collectAt)
 	meta := &api.PluginAPIClientMeta{}
 	flags := meta.FlagSet()
 	address := flags.String("profiles", "", "loopback `address` to serve profiles on")

@@ -8,6 +8,7 @@
 package moduletest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -158,7 +159,7 @@ func (m *Module) order() error {
 			}
 		}
 		if len(sorted) == before {
-			return fmt.Errorf("module: depends_on goes in a circle, or to what is not there")
+			return errors.New("module: depends_on goes in a circle, or to what is not there")
 		}
 	}
 	m.resources = sorted

@@ -5,6 +5,7 @@ package moduletest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -183,7 +184,7 @@ func (v variable) value(inputs Inputs, name string) (cty.Value, error) {
 	value, given := inputs[name]
 	if !given {
 		if v.otherwise == nil {
-			return cty.NilVal, fmt.Errorf("is required")
+			return cty.NilVal, errors.New("is required")
 		}
 		otherwise, problems := v.otherwise.Value(nil)
 		if problems.HasErrors() {
@@ -210,7 +211,7 @@ func (v variable) validate(scope *hcl.EvalContext) error {
 		if problems.HasErrors() {
 			return problems
 		}
-		return fmt.Errorf("%s", message.AsString())
+		return errors.New(message.AsString())
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ package githubtest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -67,14 +68,14 @@ func decode(body []byte, into any) *answer {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil
 	}
-	switch err := json.Unmarshal(body, into).(type) {
-	case nil:
+	err := json.Unmarshal(body, into)
+	if err == nil {
 		return nil
-	case *json.UnmarshalTypeError:
-		return refuse(http.StatusUnprocessableEntity, msgInvalidBody+"\n\nFor 'properties/"+err.Field+"', "+err.Value+" is not of the right type.")
-	default:
-		return refuse(http.StatusBadRequest, "Problems parsing JSON")
 	}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return refuse(http.StatusUnprocessableEntity, msgInvalidBody+"\n\nFor 'properties/"+wrong.Field+"', "+wrong.Value+" is not of the right type.")
+	}
+	return refuse(http.StatusBadRequest, "Problems parsing JSON")
 }
 
 // narrow makes the token that was asked for out of what the installation has.

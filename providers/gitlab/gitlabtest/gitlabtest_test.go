@@ -258,7 +258,7 @@ func TestFaults(t *testing.T) {
 	require.NoError(t, err)
 	r.Header.Set("PRIVATE-TOKEN", s.tokens["maintainer"])
 	r.Header.Set("Content-Type", "application/json")
-	_, err = s.server.Client().Do(r) //nolint:bodyclose // there is no answer
+	_, err = s.server.Client().Do(r)
 	require.Error(t, err)
 	require.Len(t, s.Live(), 2, "the answer was dropped, not the token")
 	s.create(t, "maintainer", deploy, body)
@@ -266,7 +266,7 @@ func TestFaults(t *testing.T) {
 	s.Fail(gitlabtest.Fault{Hang: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err = s.server.Client().Do(r.WithContext(ctx)) //nolint:bodyclose // there is no answer
+	_, err = s.server.Client().Do(r.WithContext(ctx))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 

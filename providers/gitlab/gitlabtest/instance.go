@@ -157,6 +157,17 @@ func (i *Instance) AddPersonalToken(userID int64, name string, scopes []string, 
 	return t.secret
 }
 
+// RevokePersonal revokes a user's personal tokens, but not these.
+func (i *Instance) RevokePersonal(userID int64, spared ...string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, t := range i.access {
+		if t.user == userID && t.project == 0 && !slices.Contains(spared, t.secret) {
+			t.revoked = true
+		}
+	}
+}
+
 // MoveProject renames or transfers a project; the old path leads to the new one
 // until another project takes it.
 func (i *Instance) MoveProject(from, to string) {

@@ -49,6 +49,29 @@ func (j Job) InCI() bool {
 	return j.InActions() || (ci != "" && ci != "false")
 }
 
+// System is the CI system by the name that its login has in Vault; empty outside of
+// those that are known.
+func (j Job) System() string {
+	switch {
+	case j.InActions():
+		return "github-actions"
+	case j.Getenv("GITLAB_CI") == "true":
+		return "gitlab"
+	}
+	return ""
+}
+
+// Repository is the one that the job is of, owner first; empty outside of CI.
+func (j Job) Repository() string {
+	switch j.System() {
+	case "github-actions":
+		return j.Getenv("GITHUB_REPOSITORY")
+	case "gitlab":
+		return j.Getenv("CI_PROJECT_PATH")
+	}
+	return ""
+}
+
 // HasIdentity tells whether IDToken would find a token without a source named.
 func (j Job) HasIdentity() bool {
 	return j.endpoint() != "" || j.variable() != ""

@@ -33,9 +33,10 @@ const (
 type Options struct {
 	// Method is one of the constants above.
 	Method string
-	// Mount of the auth method; empty means its name.
+	// Mount of the auth method; empty means the CI system's name for its jobs, else
+	// that of the method.
 	Mount string
-	// Role of the JWT auth method; empty means its default role.
+	// Role of the JWT auth method.
 	Role string
 	// IDToken is where the job's own token comes from, as cijob takes it.
 	IDToken string
@@ -46,6 +47,9 @@ type Options struct {
 // Session is a client that has logged in.
 type Session struct {
 	Client *api.Client
+	// Repository is the one that the job is of, where the job's own identity has
+	// logged in: what may be had without saying more.
+	Repository string
 	// own is the login that this program made, and so has to end.
 	own *api.Secret
 }
@@ -75,11 +79,7 @@ func Open(ctx context.Context, o Options, job cijob.Job) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	mount := o.Mount
-	if mount == "" {
-		mount = method
-	}
-	path := "auth/" + strings.Trim(mount, "/") + "/login"
+	path := "auth/" + mountOf(method, o, job) + "/login"
 	secret, err := client.Logical().WriteWithContext(ctx, path, body)
 	if err != nil {
 		return nil, fmt.Errorf("login: %w", brief.Error(err))
@@ -88,7 +88,21 @@ func Open(ctx context.Context, o Options, job cijob.Job) (*Session, error) {
 		return nil, fmt.Errorf("login: %s answers without a token", path)
 	}
 	client.SetToken(secret.Auth.ClientToken)
-	return &Session{Client: client, own: secret}, nil
+	session := &Session{Client: client, own: secret}
+	if method == JWT {
+		session.Repository = job.Repository()
+	}
+	return session, nil
+}
+
+func mountOf(method string, o Options, job cijob.Job) string {
+	switch {
+	case o.Mount != "":
+		return strings.Trim(o.Mount, "/")
+	case method == JWT && job.System() != "":
+		return job.System()
+	}
+	return method
 }
 
 // choose takes what is most deliberate first.

@@ -60,7 +60,7 @@ func (s *Scanner) githubLogs(ctx context.Context, run Run) error {
 	if err != nil {
 		return fmt.Errorf("scan: logs: %w", err)
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }()
 	_, err = io.Copy(file, io.LimitReader(body, mostLog))
 	if _, seek := file.Seek(0, io.SeekStart); err == nil {
 		err = seek

@@ -84,10 +84,10 @@ func (s *Scanner) Scan(ctx context.Context, source sources.Source) error {
 
 func (s *Scanner) look(ctx context.Context, fragment sources.Fragment) {
 	var found []Finding
-	for _, one := range s.platform.DetectContext(ctx, detect.Fragment(fragment)) {
+	for _, one := range s.platform.DetectContext(ctx, detect.Fragment(fragment)) { //nolint:staticcheck // the one type that this version's detector takes
 		found = append(found, finding(one, true))
 	}
-	for _, one := range s.general.DetectContext(ctx, detect.Fragment(fragment)) {
+	for _, one := range s.general.DetectContext(ctx, detect.Fragment(fragment)) { //nolint:staticcheck // the one type that this version's detector takes
 		found = append(found, finding(one, false))
 	}
 	s.mu.Lock()

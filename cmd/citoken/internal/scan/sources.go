@@ -58,7 +58,8 @@ func (s *Scanner) History(ctx context.Context, path string) error {
 		return fmt.Errorf("scan: git: %w", err)
 	}
 	return s.Scan(ctx, &sources.Git{
-		Cmd: command, Config: &config.Config{}, MaxArchiveDepth: archiveDepth, Sema: semgroup.NewGroup(ctx, parallel),
+		Cmd: command, Config: &config.Config{}, Remote: &sources.RemoteInfo{},
+		MaxArchiveDepth: archiveDepth, Sema: semgroup.NewGroup(ctx, parallel),
 	})
 }
 
