@@ -50,6 +50,7 @@ func readsWith(t *testing.T, records int) (r reads) {
 	}
 	found := m.issue("build-dev")
 	require.NoError(t, m.engine.Ledger.Flush(t.Context()))
+	require.NoError(t, m.engine.Ledger.SaveStats(t.Context()))
 	m.start() // so that nothing is in memory but what a start leaves there
 	require.Equal(t, records+1, m.engine.Ledger.LiveTotal())
 

@@ -27,7 +27,7 @@ func reportPaths(e *Engine) []*framework.Path {
 		"kills":                lines("Kills since the start, and how far each has come."),
 		"live":                 number("Tokens that are not known to be dead.", 0),
 		"counted":              yesNo("False while a start is still counting live tokens."),
-		"queue_empty":          yesNo("The engine owes no revocation: the mount can be disabled."),
+		"queue_empty":          yesNo("The engine owes no revocation; with live 0 the mount can be disabled."),
 		"queue_length":         number("Revocations that the engine owes.", 0),
 		"queue_oldest_seconds": number("Age of the oldest of them.", 0),
 	}

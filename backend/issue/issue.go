@@ -183,7 +183,7 @@ func (s *Service) live(p *plan, req Request, grant providers.Grant, token *provi
 			Status: ledger.Active, IssuedAt: now,
 			RequestID: req.Caller.RequestID, EntityID: req.Caller.EntityID, DisplayName: req.Caller.DisplayName,
 		},
-		Handle: token.Handle, EndsItself: !token.ExpiresAt.IsZero(), Indexed: grant.TokenID != "",
+		Place: p.place, Handle: token.Handle, EndsItself: !token.ExpiresAt.IsZero(), Indexed: grant.TokenID != "",
 		Address: req.Caller.Address,
 	}
 	if p.identity != nil {

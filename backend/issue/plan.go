@@ -12,6 +12,7 @@ import (
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/approval"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/identity"
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/ledger"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/policy"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/roles"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers"
@@ -33,6 +34,8 @@ type plan struct {
 	mountMax    time.Duration
 	required    int
 	approval    *approval.Approval
+	// place is held until the record takes it over.
+	place *ledger.Place
 }
 
 // plan asks every gate and keeps each answer, open or shut. The error is for what

@@ -29,7 +29,8 @@ func (s *Service) reserve(ctx context.Context, p *plan) (release func(), err err
 	if err != nil {
 		return nil, err
 	}
-	held = append(held, place)
+	p.place = place
+	held = append(held, place.Release)
 	if p.bound.Role.SingleUse {
 		once, err := s.seen.claim(ctx, p.identity)
 		if err != nil {

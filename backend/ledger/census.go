@@ -62,11 +62,13 @@ func slotOf(l *Live) (slot dueSlot, due bool) {
 	return dueSlot{shardOf(l.TokenID), l.LeaseUntil.Unix() / dueSlotSeconds}, l.Status == Active
 }
 
-// opened counts a new record.
+// opened counts a new record, in the place that was held for it. Both at once: in
+// between, one credential would count as two or as none.
 func (c *census) opened(l *Live) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.count(l, 1)
+	l.Place.give()
 }
 
 // changed moves a record to where it is due now.
@@ -144,20 +146,39 @@ func (c *census) overdue(before time.Time) []string {
 	return list
 }
 
+// Place is one of a role's max_active places, held for a credential that is being
+// made. The record that is opened with it takes it over.
+type Place struct {
+	census *census
+	role   string
+	gone   bool
+}
+
+// Release gives the place back, unless a record has taken it over.
+func (p *Place) Release() {
+	p.census.mu.Lock()
+	defer p.census.mu.Unlock()
+	p.give()
+}
+
+// give ends the holding. Whoever calls it holds the census.
+func (p *Place) give() {
+	if p != nil && !p.gone {
+		p.gone = true
+		bump(p.census.reserved, p.role, -1)
+	}
+}
+
 // reserve takes one of a role's max_active places for a credential that is being
 // made. Zero is no limit.
-func (c *census) reserve(role string, most int) (release func(), err error) {
+func (c *census) reserve(role string, most int) (*Place, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.room(role, most); err != nil {
 		return nil, err
 	}
 	c.reserved[role]++
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		bump(c.reserved, role, -1)
-	}, nil
+	return &Place{census: c, role: role}, nil
 }
 
 // room is nil where one of the places is free. Whoever calls it holds mu.

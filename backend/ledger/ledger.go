@@ -58,10 +58,10 @@ func (l *Ledger) row(id string) *sync.Mutex {
 	return &l.rows[h.Sum32()%uint32(len(l.rows))]
 }
 
-// Reserve takes one of the role's max_active places until release is called; zero
-// is no limit. It fails with fault.Denied when none is free, and fault.Unavailable
-// while they are still being counted.
-func (l *Ledger) Reserve(role string, most int) (release func(), err error) {
+// Reserve takes one of the role's max_active places until it is released or a record
+// is opened in it; zero is no limit. It fails with fault.Denied when none is free, and
+// fault.Unavailable while they are still being counted.
+func (l *Ledger) Reserve(role string, most int) (*Place, error) {
 	return l.census.reserve(role, most)
 }
 

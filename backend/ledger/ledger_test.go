@@ -63,13 +63,18 @@ func (b *book) advance(d time.Duration) {
 
 func (b *book) open(secret string) string {
 	b.t.Helper()
+	live := b.made(secret)
+	require.NoError(b.t, b.Open(b.t.Context(), live, secret))
+	return live.TokenID
+}
+
+// made is the record of a token that was just made.
+func (b *book) made(secret string) *Live {
 	now := b.now()
-	live := &Live{Record: Record{
+	return &Live{Record: Record{
 		TokenID: IDFor(secret, now), TokenSHA256: Hash(secret), Role: "role", Config: "config", BaseURL: "https://forge",
 		Status: Active, IssuedAt: now, LeaseUntil: now.Add(time.Minute), ExpiresAt: now.Add(time.Hour),
 	}, EndsItself: true}
-	require.NoError(b.t, b.Open(b.t.Context(), live, secret))
-	return live.TokenID
 }
 
 func (b *book) events() (types []string) {
@@ -271,13 +276,29 @@ func TestCountsThatWereLostReadAsNo(t *testing.T) {
 	require.NoError(t, next.Start(t.Context(), func(*Live) {}))
 	_, err = next.Reserve("role", 1)
 	require.True(t, fault.Is(err, fault.Denied), err)
-	release, err := next.Reserve("role", 2)
+	place, err := next.Reserve("role", 2)
 	require.NoError(t, err)
 	_, err = next.Reserve("role", 2)
 	require.True(t, fault.Is(err, fault.Denied), "a place that is taken counts")
-	release()
+	place.Release()
+	place.Release()
 	_, err = next.Reserve("role", 2)
 	require.NoError(t, err)
+}
+
+func TestARecordTakesOverThePlaceThatWasHeldForIt(t *testing.T) {
+	b := newBook(t)
+	require.NoError(t, b.Start(t.Context(), func(*Live) {}))
+	place, err := b.Reserve("role", 2)
+	require.NoError(t, err)
+	live := b.made("secret")
+	live.Place = place
+	require.NoError(t, b.Open(t.Context(), live, "secret"))
+	_, err = b.Reserve("role", 2)
+	require.NoError(t, err, "one credential is live, not two")
+	place.Release()
+	_, err = b.Reserve("role", 2)
+	require.True(t, fault.Is(err, fault.Denied), "releasing a place that was taken over frees none")
 }
 
 func TestAStartThatFailsCanBeTriedAgain(t *testing.T) {

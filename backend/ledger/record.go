@@ -104,6 +104,8 @@ type Live struct {
 	VaultTries int `json:"vault_tries,omitempty"`
 	// Indexed: the id was chosen before the token was known; Hashes leads to it.
 	Indexed bool `json:"indexed,omitempty"`
+	// Place is the max_active place that the record takes over when it is opened.
+	Place *Place `json:"-"`
 	// Ticket is the place in the log after which the issue is told, and Term names
 	// the process that wrote it.
 	Ticket uint64 `json:"ticket"`
