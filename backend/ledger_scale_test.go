@@ -4,15 +4,19 @@
 package backend
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/ledger"
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
 )
 
 // What the ledger reads goes with what is due and with the hours that live tokens
@@ -33,21 +37,7 @@ type reads struct{ sweep, exposed, events, use, tidy int }
 
 func readsWith(t *testing.T, records int) (r reads) {
 	m := newMount(t)
-	for i := range records {
-		secret := fmt.Sprintf("ghs_%036d", i)
-		issued := m.clock.now().Add(-time.Duration(i%24) * time.Hour)
-		require.NoError(t, m.engine.Ledger.Open(t.Context(), &ledger.Live{
-			Record: ledger.Record{
-				TokenID: ledger.IDFor(secret, issued), TokenSHA256: ledger.Hash(secret), Role: "build-dev", Config: "github",
-				BaseURL: m.github.URL(), Status: ledger.Active, IssuedAt: issued, LeaseUntil: m.clock.now().Add(time.Hour), ExpiresAt: m.clock.now().Add(time.Hour),
-			},
-			Handle: secret,
-		}, secret))
-		if i%1000 == 0 {
-			require.NoError(t, m.engine.Ledger.Flush(t.Context()))
-			m.clock.advance(time.Millisecond)
-		}
-	}
+	m.openMany(records)
 	found := m.issue("build-dev")
 	require.NoError(t, m.engine.Ledger.Flush(t.Context()))
 	require.NoError(t, m.engine.Ledger.SaveStats(t.Context()))
@@ -81,4 +71,39 @@ func readsWith(t *testing.T, records int) (r reads) {
 		require.Equal(t, "revoked", got.data["status"])
 	})
 	return r
+}
+
+// openMany puts that many live records on storage, of the last 24 hours: the first
+// thousand through the ledger, with their events, the others as copies of those.
+func (m *mount) openMany(records int) {
+	m.t.Helper()
+	const through = 1000
+	ids := make([]string, through)
+	for i := range through {
+		secret := fmt.Sprintf("ghs_%036d", i)
+		issued := m.clock.now().Add(-time.Duration(i%24) * time.Hour)
+		ids[i] = ledger.IDFor(secret, issued)
+		require.NoError(m.t, m.engine.Ledger.Open(m.t.Context(), &ledger.Live{
+			Record: ledger.Record{
+				TokenID: ids[i], TokenSHA256: ledger.Hash(secret), Role: "build-dev", Config: "github",
+				BaseURL: m.github.URL(), Status: ledger.Active, IssuedAt: issued, LeaseUntil: m.clock.now().Add(time.Hour), ExpiresAt: m.clock.now().Add(time.Hour),
+			},
+			Handle: secret,
+		}, secret))
+		m.clock.advance(time.Millisecond)
+	}
+	keys := m.storage.keys(store.Live)
+	require.Len(m.t, keys, through)
+	for i := through; i < records; i++ {
+		key := keys[i%through]
+		entry, err := m.storage.InmemStorage.Get(m.t.Context(), key)
+		require.NoError(m.t, err)
+		old := key[strings.LastIndex(key, "/")+1:]
+		suffix := old[:1] + fmt.Sprintf("%023x", i)
+		copied := &logical.StorageEntry{
+			Key:   strings.TrimSuffix(key, old) + suffix,
+			Value: bytes.ReplaceAll(entry.Value, []byte(old), []byte(suffix)),
+		}
+		require.NoError(m.t, m.storage.InmemStorage.Put(m.t.Context(), copied))
+	}
 }

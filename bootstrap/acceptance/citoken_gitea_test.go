@@ -58,7 +58,8 @@ func (w *workplace) pushToGitea(t *testing.T, companion string) {
 	require.Equal(t, "artifact", file.Name)
 	record := w.lastRecord("release-web")
 	require.Equal(t, "revoked", record["status"])
-	require.EqualValues(t, 1, record["uses"])
+	// What citoken reported; the server may have seen the token later still.
+	require.GreaterOrEqual(t, record["uses"], 1.0)
 	var tokens []any
 	account := record["username"].(string)
 	eventually(t, time.Minute, "no token at the server", func() bool {
