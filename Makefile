@@ -53,7 +53,7 @@ check: fmt vet ## The inner loop: format, vet and the quick tests
 
 test: build vault gitea fmt vet tidy lint vuln ## All that CI runs: every check and every test, on real parts
 	@go test -race -timeout 30m ./...
-	@FUZZTIME=20000x scripts/fuzz.sh backend/identity backend/glob
+	@FUZZTIME=500000x scripts/fuzz.sh backend/identity backend/glob
 
 demo: build ## The main job end to end: a real Vault, no account needed (PLATFORM=github, gitlab or gitea)
 	@scripts/build-vault.sh

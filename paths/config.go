@@ -32,21 +32,39 @@ func commonConfigFields(e *Engine) map[string]*framework.FieldSchema {
 	}
 }
 
-func configPaths(e *Engine) []*framework.Path {
-	platform := map[string]*framework.FieldSchema{}
-	shown := commonConfigFields(e)
+// writtenConfigFields are the platforms' own.
+func writtenConfigFields(e *Engine) map[string]*framework.FieldSchema {
+	fields := map[string]*framework.FieldSchema{}
+	for _, p := range e.Connections.Platforms() {
+		for _, f := range p.Fields {
+			schema := text
+			if f.Secret {
+				schema = secret
+			}
+			fields[f.Name] = schema(f.Description + " (" + p.Title + ")")
+		}
+	}
+	return fields
+}
+
+// shownConfigFields are those of a config as it is read: of a secret only that it
+// is there.
+func shownConfigFields(e *Engine) map[string]*framework.FieldSchema {
+	fields := commonConfigFields(e)
 	for _, p := range e.Connections.Platforms() {
 		for _, f := range p.Fields {
 			if !f.Secret {
-				platform[f.Name] = text(f.Description + " (" + p.Title + ")")
-				shown[f.Name] = platform[f.Name]
+				fields[f.Name] = text(f.Description + " (" + p.Title + ")")
 				continue
 			}
-			platform[f.Name] = secret(f.Description + " (" + p.Title + ")")
-			shown[f.Name+"_sha256"] = text("Fingerprint of " + f.Name + ".")
-			shown[f.Name+"_set_at"] = text("When " + f.Name + " was written.")
+			fields[f.Name+"_sha256"] = text("Fingerprint of " + f.Name + ".")
+			fields[f.Name+"_set_at"] = text("When " + f.Name + " was written.")
 		}
 	}
+	return fields
+}
+
+func configPaths(e *Engine) []*framework.Path {
 	verify := map[string]*framework.FieldSchema{
 		"verify": {Type: framework.TypeBool, Description: "Prove the connection before writing it.", Default: true},
 	}
@@ -54,7 +72,7 @@ func configPaths(e *Engine) []*framework.Path {
 		path: "config", kind: "config",
 		help:   "One connection to one platform.",
 		text:   "A config says where the platform is and with which credential tokens are made there. Secrets are never read back. A write that leaves a secret out keeps it.",
-		fields: join(commonConfigFields(e), platform, verify), shown: shown,
+		fields: join(commonConfigFields(e), writtenConfigFields(e), verify), shown: shownConfigFields(e),
 		list: e.Connections.List,
 		read: func(ctx context.Context, name string) (map[string]any, error) {
 			c, err := e.Connections.Get(ctx, name)
@@ -154,25 +172,9 @@ func rotatePaths(e *Engine) []*framework.Path {
 				}
 				data, err := showConfig(e, c)
 				return &logical.Response{Data: data}, err
-			}, http.StatusOK, rotatedFields(e)),
+			}, http.StatusOK, shownConfigFields(e)),
 		},
 		HelpSynopsis:    "Replace a config's own credential, where the platform can.",
 		HelpDescription: "The new credential is known to nobody but the engine. It is stored before the old one ends.",
 	}}
-}
-
-// rotatedFields are those of a config as it is read.
-func rotatedFields(e *Engine) map[string]*framework.FieldSchema {
-	fields := commonConfigFields(e)
-	for _, p := range e.Connections.Platforms() {
-		for _, f := range p.Fields {
-			if !f.Secret {
-				fields[f.Name] = text(f.Description)
-				continue
-			}
-			fields[f.Name+"_sha256"] = text("Fingerprint of " + f.Name + ".")
-			fields[f.Name+"_set_at"] = text("When " + f.Name + " was written.")
-		}
-	}
-	return fields
 }
