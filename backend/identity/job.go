@@ -67,7 +67,7 @@ func factsOf(preset string) facts {
 	if p, ok := PresetOf(preset); ok {
 		return p.facts
 	}
-	return githubActions().facts
+	return actionsFacts()
 }
 
 func (f fact) of(claims Claims) string {

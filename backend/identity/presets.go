@@ -72,19 +72,9 @@ func githubActions() Preset {
 		Issuer:     "https://token.actions.githubusercontent.com",
 		Hint:       "https://HOST/_services/token on GitHub Enterprise Server",
 		Public:     []string{"https://token.actions.githubusercontent.com"},
-		Identity:   []string{"repository", "repository_id", "repository_owner", "repository_owner_id"},
+		Identity:   actionsIdentity(),
 		Repository: "repository",
-		facts: facts{
-			repository:  fact{"repository"},
-			ref:         fact{"ref"},
-			sha:         fact{"sha"},
-			environment: fact{"environment"},
-			workflow:    fact{"workflow_ref"},
-			run:         fact{"run_id"},
-			pipeline:    "run_id",
-			actor:       fact{"actor"},
-			runner:      fact{"runner_environment"},
-		},
+		facts:      actionsFacts(),
 	}
 }
 
@@ -117,18 +107,28 @@ func forgejo() Preset {
 		Title:      "Forgejo Actions",
 		Hint:       "https://HOST/api/actions",
 		Public:     []string{"https://codeberg.org/api/actions"},
-		Identity:   []string{"repository", "repository_id", "repository_owner", "repository_owner_id"},
+		Identity:   actionsIdentity(),
 		Repository: "repository",
-		facts: facts{
-			repository:  fact{"repository"},
-			ref:         fact{"ref"},
-			sha:         fact{"sha"},
-			environment: fact{"environment"},
-			workflow:    fact{"workflow_ref"},
-			run:         fact{"run_id"},
-			pipeline:    "run_id",
-			actor:       fact{"actor"},
-			runner:      fact{"runner_environment"},
-		},
+		facts:      actionsFacts(),
+	}
+}
+
+// actionsIdentity are the steady claims of GitHub Actions, which Forgejo has copied.
+func actionsIdentity() []string {
+	return []string{"repository", "repository_id", "repository_owner", "repository_owner_id"}
+}
+
+// actionsFacts is where GitHub Actions, and Forgejo after it, put what a Job holds.
+func actionsFacts() facts {
+	return facts{
+		repository:  fact{"repository"},
+		ref:         fact{"ref"},
+		sha:         fact{"sha"},
+		environment: fact{"environment"},
+		workflow:    fact{"workflow_ref"},
+		run:         fact{"run_id"},
+		pipeline:    "run_id",
+		actor:       fact{"actor"},
+		runner:      fact{"runner_environment"},
 	}
 }
