@@ -392,3 +392,24 @@ func (f *flaky) copy(t *testing.T) *flaky {
 	}
 	return twin
 }
+
+func TestAnEventIsOneFlatObject(t *testing.T) {
+	when := time.Date(2026, 3, 4, 5, 6, 7, 8, time.UTC)
+	record := &Record{TokenID: "id", Repositories: []string{"web"}, IssuedAt: when, Job: map[string]string{"ref": "refs/heads/main"}}
+	encoded, err := Event{Type: EventRevoked, Time: when, Record: record, More: record.ending()}.encode("place")
+	require.NoError(t, err)
+	var flat map[string]any
+	require.NoError(t, json.Unmarshal(encoded, &flat))
+	require.Equal(t, "place", flat["cursor"])
+	require.Equal(t, "2026-03-04T05:06:07.000000008Z", flat["time"])
+	require.Equal(t, "2026-03-04T05:06:07Z", flat["issued_at"])
+	require.Equal(t, "refs/heads/main", flat["job_ref"])
+	require.Equal(t, []any{"web"}, flat["repositories"])
+	require.NotContains(t, flat, "approved_by")
+	// No name is said twice: what reads it would take one of the two.
+	require.Len(t, flat, 3+18+len(record.Job)+len(record.ending()))
+
+	encoded, err = Event{Type: EventRootRotated, Time: when}.encode("place")
+	require.NoError(t, err)
+	require.JSONEq(t, `{"cursor":"place","time":"2026-03-04T05:06:07.000000008Z","type":"root_rotated"}`, string(encoded))
+}

@@ -161,15 +161,17 @@ func (l *Log) writePage(ctx context.Context) error {
 	return nil
 }
 
+// cut makes a page of what is pending. Only who writes pages takes from there, so
+// that the events can be encoded without holding up those that add more.
 func (l *Log) cut() (*page, []pendingEvent, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	p := &page{Low: l.last + 1}
+	pending, p := l.pending, &page{Low: l.last + 1}
 	for ticket := range l.underway {
 		p.Low = min(p.Low, ticket)
 	}
+	l.mu.Unlock()
 	size := 0
-	for i, e := range l.pending {
+	for i, e := range pending {
 		encoded, err := e.event.encode(Cursor(e.seq))
 		if err != nil {
 			return nil, nil, fmt.Errorf("ledger: encode event: %w", err)
@@ -180,7 +182,7 @@ func (l *Log) cut() (*page, []pendingEvent, error) {
 		p.Events = append(p.Events, encoded)
 		p.Last = e.seq
 	}
-	return p, l.pending[:len(p.Events)], nil
+	return p, pending[:len(p.Events)], nil
 }
 
 // Cursor is a sequence number as callers see it. Cursors sort as their numbers do.

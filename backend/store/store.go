@@ -9,12 +9,18 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/hashicorp/vault/sdk/helper/compressutil"
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
 // Format is the version of every value that this build writes. A build reads its
 // own format and those before it; it refuses a later one rather than misread it.
 const Format = 1
+
+// packAbove is the size in bytes from which a value is compressed: a page of the
+// log, of which most is said again in every line, and hardly anything else. What is
+// smaller is cheaper to write as it is.
+const packAbove = 8 << 10
 
 // What this build writes before and after a value.
 var (
@@ -49,6 +55,11 @@ func Encode(key string, value any) (*logical.StorageEntry, error) {
 	// As an envelope would be encoded, without going through the value once more.
 	wrapped := make([]byte, 0, len(head)+len(encoded)+len(tail))
 	wrapped = append(append(append(wrapped, head...), encoded...), tail...)
+	if len(wrapped) > packAbove {
+		if wrapped, err = compressutil.Compress(wrapped, &compressutil.CompressionConfig{Type: compressutil.CompressionTypeSnappy}); err != nil {
+			return nil, fmt.Errorf("store: compress %s: %w", key, err)
+		}
+	}
 	return &logical.StorageEntry{Key: key, Value: wrapped}, nil
 }
 
@@ -69,7 +80,15 @@ func Get(ctx context.Context, s logical.Storage, key string, out any) (bool, err
 
 // Decode reads the value of an entry into out.
 func Decode(entry *logical.StorageEntry, out any) error {
-	wrapped, err := unwrap(entry.Value)
+	// What is compressed says so with its first byte, which never begins an envelope.
+	text, plain, err := compressutil.Decompress(entry.Value)
+	if err != nil {
+		return fmt.Errorf("store: decompress %s: %w", entry.Key, err)
+	}
+	if plain {
+		text = entry.Value
+	}
+	wrapped, err := unwrap(text)
 	if err != nil {
 		return fmt.Errorf("store: decode %s: %w", entry.Key, err)
 	}

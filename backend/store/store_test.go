@@ -4,7 +4,9 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -37,6 +39,43 @@ func TestWhatIsPutIsGot(t *testing.T) {
 	found, err = Get(t.Context(), s, "kind/one", &got)
 	require.NoError(t, err)
 	require.False(t, found)
+}
+
+func TestALongValueIsStoredShort(t *testing.T) {
+	s := &logical.InmemStorage{}
+	var put value
+	for i := range 1000 {
+		put.List = append(put.List, fmt.Sprintf("said again in every line, and a number: %d", i))
+	}
+	plain, err := json.Marshal(put)
+	require.NoError(t, err)
+	require.NoError(t, Put(t.Context(), s, "long", put))
+	entry, err := s.Get(t.Context(), "long")
+	require.NoError(t, err)
+	require.Less(t, len(entry.Value), len(plain)/3)
+
+	var got value
+	found, err := Get(t.Context(), s, "long", &got)
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, put, got)
+
+	// One that was written before long values were compressed is read as well.
+	entry.Value = fmt.Appendf(nil, `{"format":1,"value":%s}`, plain)
+	require.NoError(t, s.Put(t.Context(), entry))
+	got = value{}
+	_, err = Get(t.Context(), s, "long", &got)
+	require.NoError(t, err)
+	require.Equal(t, put, got)
+}
+
+func TestACompressedValueThatIsCutOffIsNoValue(t *testing.T) {
+	entry, err := Encode("long", value{Name: strings.Repeat("x", packAbove)})
+	require.NoError(t, err)
+	for cut := range entry.Value {
+		var got value
+		require.ErrorContains(t, Decode(&logical.StorageEntry{Key: "long", Value: entry.Value[:cut]}, &got), "long")
+	}
 }
 
 func TestALaterFormatIsRefusedRatherThanMisread(t *testing.T) {
