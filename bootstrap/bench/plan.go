@@ -38,7 +38,7 @@ func fullPlan() plan {
 	return plan{
 		Callers: []int{1, 16, 64, 256}, Latencies: []time.Duration{0, 50 * time.Millisecond},
 		Repositories: []int{1, 50}, Configs: []int{1, 20},
-		Rounds: 3, FloorSlice: 700 * time.Millisecond, Slice: 1300 * time.Millisecond, CostSlice: 4 * time.Second,
+		Rounds: 5, FloorSlice: 700 * time.Millisecond, Slice: 1300 * time.Millisecond, CostSlice: 4 * time.Second,
 		FairSlice: 3 * time.Second, FairRounds: 3,
 		Leases: 5_000, Few: 1_000, Many: 100_000, Expiries: 10_000, ReadSlice: 4 * time.Second,
 	}

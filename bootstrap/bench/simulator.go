@@ -48,6 +48,9 @@ func startSimulator(program, dir string, latency time.Duration) (*simulator, err
 	s := &simulator{process: exec.Command(program, "-tls", "-until-eof", "-dir", dir,
 		"-latency", latency.String(), "-repositories", fmt.Sprint(repositoriesAtPlatform))}
 	s.process.Stderr = os.Stderr
+	// GitHub does not run on the caller's machine. This one does: what it takes of the
+	// processors for collecting garbage is kept small.
+	s.process.Env = append(os.Environ(), "GOGC=400")
 	stdin, err := s.process.StdinPipe()
 	if err != nil {
 		return nil, err
