@@ -11,9 +11,11 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ci-identity/vault-plugin-secrets-ci/bootstrap/world"
 	"github.com/ci-identity/vault-plugin-secrets-ci/bootstrap/world/worldtest"
 )
 
@@ -48,10 +50,26 @@ func issueMany(t *testing.T, caller *worldtest.Caller, role string, n int) []iss
 	return all
 }
 
+// leaderless is how long nodes on a busy machine may be without a leader.
+const leaderless = 30 * time.Second
+
+// patiently asks until somebody answers.
+func patiently(t *testing.T, ask func() (answered bool)) {
+	t.Helper()
+	for end := time.Now().Add(leaderless); !ask(); time.Sleep(50 * time.Millisecond) {
+		require.True(t, time.Now().Before(end), "nobody leads")
+	}
+}
+
 // record reads a token's record.
 func record(t *testing.T, caller *worldtest.Caller, id string) map[string]any {
 	t.Helper()
-	answer := caller.Read("ci/tokens/" + id)
+	var answer world.Answer
+	patiently(t, func() bool {
+		var err error
+		answer, err = caller.Caller.Read(t.Context(), "ci/tokens/"+id)
+		return err == nil && answer.Status < http.StatusInternalServerError
+	})
 	require.NoError(t, answer.Failure())
 	return answer.Data
 }
@@ -110,7 +128,7 @@ func (f *follower) read(t *testing.T, caller *worldtest.Caller, limit int) bool 
 func eventsOf(t *testing.T, caller *worldtest.Caller) []event {
 	t.Helper()
 	f := &follower{}
-	require.True(t, f.read(t, caller, 1000))
+	patiently(t, func() bool { return f.read(t, caller, 1000) })
 	return f.seen
 }
 
