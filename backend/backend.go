@@ -82,6 +82,28 @@ func New(ctx context.Context, conf *logical.BackendConfig, now func() time.Time)
 	return b, nil
 }
 
+// HandleRequest is Vault's way in.
+func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
+	switch req.Operation {
+	case logical.CreateOperation, logical.UpdateOperation, logical.PatchOperation, logical.ReadOperation, logical.ListOperation:
+		if path := b.Route(req.Path); path != nil && len(req.Data) > 0 {
+			if resp := paths.CheckTypes(path, req); resp != nil {
+				return resp, nil
+			}
+		}
+	}
+	return b.Backend.HandleRequest(ctx, req)
+}
+
+// HandleExistenceCheck tells a create from an update. That is a question of the path
+// alone: it comes before any policy is asked, and Vault's log has all that fails in it,
+// so what was written is left out.
+func (b *Backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (checkFound, exists bool, err error) {
+	bare := *req
+	bare.Data = nil
+	return b.Backend.HandleExistenceCheck(ctx, &bare)
+}
+
 // compose makes the services, each from those before it.
 func (b *Backend) compose(conf *logical.BackendConfig, now func() time.Time) (*paths.Engine, error) {
 	term, err := uuid.GenerateUUID()
