@@ -82,19 +82,30 @@ func (g *Gate) Limited() time.Duration {
 // the platform limits us, and fault.Unavailable when the turn does not come within
 // the context.
 func (g *Gate) Do(ctx context.Context, call Call, f func(context.Context) error) error {
-	if wait := g.Limited(); wait > 0 {
-		return fault.LimitedFor(wait, "the platform limits config %q for another %s; try again then", g.config, wait.Round(time.Second))
+	if err := g.open(); err != nil {
+		return err
 	}
 	release, err := g.acquire(ctx, call)
 	if err != nil {
 		return err
 	}
 	defer release()
+	// Those in front may have been told to wait while this one stood in the queue.
+	if err := g.open(); err != nil {
+		return err
+	}
 	start := time.Now()
 	err = f(ctx)
 	g.metrics.Called(string(call), g.config, time.Since(start), err)
 	g.learn(err)
 	return err
+}
+
+func (g *Gate) open() error {
+	if wait := g.Limited(); wait > 0 {
+		return fault.LimitedFor(wait, "the platform limits config %q for another %s; try again then", g.config, wait.Round(time.Second))
+	}
+	return nil
 }
 
 func (g *Gate) acquire(ctx context.Context, call Call) (release func(), err error) {

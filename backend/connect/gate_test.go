@@ -144,6 +144,30 @@ func TestALimitShutsTheGateForAsLongAsThePlatformSays(t *testing.T) {
 	require.NoError(t, g.Do(t.Context(), Mint, func(context.Context) error { return nil }))
 }
 
+func TestThoseInTheQueueHearOfALimitToo(t *testing.T) {
+	g, _ := gateAt(4)
+	var sent, limited atomic.Int32
+	var all sync.WaitGroup
+	limit := make(chan struct{})
+	for range 200 {
+		all.Go(func() {
+			err := g.Do(t.Context(), Mint, func(context.Context) error {
+				sent.Add(1)
+				<-limit
+				return fault.LimitedFor(time.Minute, "slow down")
+			})
+			if fault.Is(err, fault.Limited) {
+				limited.Add(1)
+			}
+		})
+	}
+	require.Eventually(t, func() bool { return sent.Load() == 4 }, 10*time.Second, time.Millisecond)
+	close(limit)
+	all.Wait()
+	require.EqualValues(t, 4, sent.Load(), "only those that were under way")
+	require.EqualValues(t, 200, limited.Load())
+}
+
 func TestALaterShorterLimitDoesNotOpenTheGate(t *testing.T) {
 	g, _ := gateAt(4)
 	g.learn(fault.LimitedFor(time.Minute, "one"))
