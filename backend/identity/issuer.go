@@ -171,5 +171,6 @@ func (i Issuer) speaksFor(issuer string) bool {
 		return false
 	}
 	theirs, err := url.Parse(issuer)
-	return err == nil && ours.Host == theirs.Host
+	// A dot behind a host's name says only that the name is whole.
+	return err == nil && strings.TrimSuffix(ours.Hostname(), ".") == theirs.Hostname()
 }

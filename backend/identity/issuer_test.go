@@ -149,6 +149,7 @@ func TestAPublicIssuerNeedsToKnowWhoseJob(t *testing.T) {
 		{"GitHub without the preset", identity.Issuer{DiscoveryURL: github}, nil, nil, false},
 		{"GitHub with another preset", identity.Issuer{Preset: "gitlab", DiscoveryURL: github}, []string{"project_path=acme/web"}, nil, false},
 		{"GitHub's keys without an issuer", identity.Issuer{JWKSURL: github + "/.well-known/jwks"}, nil, nil, false},
+		{"GitHub's keys at its whole name", identity.Issuer{JWKSURL: github + "./.well-known/jwks"}, nil, nil, false},
 		{"GitHub by its name, keys from a mirror", identity.Issuer{JWKSURL: "https://mirror.example.com/keys", BoundIssuer: github}, nil, nil, false},
 		{"Codeberg", identity.Issuer{Preset: "forgejo", DiscoveryURL: codeberg}, nil, nil, false},
 		{"Codeberg, an owner", identity.Issuer{Preset: "forgejo", DiscoveryURL: codeberg}, []string{"repository=acme/*"}, nil, true},

@@ -162,8 +162,11 @@ func (r *remoteKeys) prove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if state.err != nil {
-		return fault.InvalidField(r.fetcher.field(), "the keys cannot be fetched: %w", state.err)
+	switch field := r.fetcher.field(); {
+	case state.err != nil:
+		return fault.InvalidField(field, "the keys cannot be fetched: %w", state.err)
+	case len(state.keys) == 0:
+		return fault.InvalidField(field, "has no key that can verify a signature")
 	}
 	return nil
 }

@@ -215,6 +215,16 @@ func TestAnIssuerThatWasNeverReached(t *testing.T) {
 	require.NoError(t, w.verify())
 }
 
+// An issuer that answers with no key has withdrawn them all: that is no outage.
+func TestWithdrawnKeysAreGone(t *testing.T) {
+	w := newWorld(t, patience)
+	require.NoError(t, w.verify())
+	w.issuer.SetKeySet(keySet())
+	w.clock.Advance(identity.KeysFreshFor)
+	requireFault(t, w.verify(), fault.Denied, "unknown key")
+	requireFault(t, w.verifier.Prove(t.Context()), fault.Invalid, "has no key that can verify a signature")
+}
+
 func TestProveNamesTheField(t *testing.T) {
 	for name, failure := range map[string]identitytest.Failure{
 		"down": identitytest.Down, "broken": identitytest.Broken, "nonsense": identitytest.Nonsense, "empty": identitytest.Empty,

@@ -82,7 +82,7 @@ func parseKeySet(body []byte) ([]jose.JSONWebKey, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := json.Unmarshal(body, &set); err != nil {
+	if err := json.Unmarshal(body, &set); err != nil || set.Keys == nil {
 		return nil, fault.New(fault.Nonsense, "is not a JSON Web Key Set")
 	}
 	if len(set.Keys) > maxKeys {
@@ -98,9 +98,7 @@ func parseKeySet(body []byte) ([]jose.JSONWebKey, error) {
 			keys = append(keys, key)
 		}
 	}
-	if len(keys) == 0 {
-		return nil, fault.New(fault.Nonsense, "has no key that can verify a signature")
-	}
+	// None is an answer, too: an issuer withdraws all its keys in this way.
 	return keys, nil
 }
 

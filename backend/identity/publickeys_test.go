@@ -21,7 +21,7 @@ import (
 )
 
 // keySet is a JWKS as a server writes it.
-func keySet(keys ...any) map[string]any { return map[string]any{"keys": keys} }
+func keySet(keys ...any) map[string]any { return map[string]any{"keys": append([]any{}, keys...)} }
 
 func TestKeysOfNoUseAreLeftOut(t *testing.T) {
 	issuer := identitytest.New(t, identitytest.Options{Algorithm: jose.ES256})
