@@ -116,7 +116,7 @@ func TestEachPathExplainsItself(t *testing.T) {
 			properties := handler.Properties()
 			require.NotEmpty(t, properties.Summary, "%s %s", op, path.Pattern)
 			require.NotEmpty(t, properties.Description, "%s %s", op, path.Pattern)
-			require.Len(t, properties.Responses, 1, "%s %s", op, path.Pattern)
+			require.NotEmpty(t, properties.Responses, "%s %s", op, path.Pattern)
 			require.True(t, properties.ForwardPerformanceStandby && properties.ForwardPerformanceSecondary, "%s %s", op, path.Pattern)
 			for status, responses := range properties.Responses {
 				require.Len(t, responses, 1)
@@ -131,6 +131,12 @@ func TestEachPathExplainsItself(t *testing.T) {
 	}
 }
 
+// pathOf is a path that the pattern matches; every name in it is x.
+func pathOf(path *framework.Path) string {
+	name := regexp.MustCompile(`\(\?P<(\w+)>(?:[^()]|\([^()]*(?:\([^()]*\)[^()]*)*\))*\)`).ReplaceAllString(path.Pattern, "x")
+	return strings.NewReplacer("/?$", "", "/?", "", "$", "", "^", "").Replace(name)
+}
+
 func TestUnknownFieldsAreErrorsOnEachPath(t *testing.T) {
 	m := newMount(t)
 	for _, path := range m.Paths {
@@ -138,8 +144,7 @@ func TestUnknownFieldsAreErrorsOnEachPath(t *testing.T) {
 			if op == logical.DeleteOperation {
 				continue
 			}
-			name := regexp.MustCompile(`\(\?P<(\w+)>(?:[^()]|\([^()]*(?:\([^()]*\)[^()]*)*\))*\)`).ReplaceAllString(path.Pattern, "x")
-			name = strings.NewReplacer("/?$", "", "/?", "", "$", "", "^", "").Replace(name)
+			name := pathOf(path)
 			got := m.ask(t.Context(), &logical.Request{Operation: op, Path: name, Data: map[string]any{"no_such_field": "x"}})
 			require.Equal(t, http.StatusBadRequest, got.status, "%s %s: %s", op, name, got.err)
 			require.Contains(t, got.err, "no_such_field: is not a field of this path", "%s %s", op, name)

@@ -95,7 +95,7 @@ func TestArrowsPointOneWay(t *testing.T) {
 }
 
 func TestPlatformsDoNotKnowEachOther(t *testing.T) {
-	shared := []string{"providers", "providers/fault", "providers/transport"}
+	shared := []string{"providers", "providers/fault", "providers/transport", "providers/redact"}
 	for _, p := range listPackages(t) {
 		name, ours := strings.CutPrefix(p.ImportPath, module+"providers/")
 		if !ours || strings.Contains(name, "/") || name == "providertest" {
@@ -110,7 +110,7 @@ func TestPlatformsDoNotKnowEachOther(t *testing.T) {
 }
 
 func TestOnlyTheCompositionKnowsEachPlatform(t *testing.T) {
-	shared := []string{"fault", "transport", "providertest"}
+	shared := []string{"fault", "transport", "redact", "providertest"}
 	packages := listPackages(t)
 	var platforms []string
 	for _, p := range packages {

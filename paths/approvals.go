@@ -25,8 +25,8 @@ func approvalPaths(e *Engine) []*framework.Path {
 		"id_token": secret("The job's own OIDC token, where the role has an issuer."),
 	})
 	comment := join(id, map[string]*framework.FieldSchema{"comment": text("Why.")})
-	pattern := "approvals/" + framework.GenericNameRegex("role")
-	one := pattern + "/" + framework.GenericNameRegex("id")
+	pattern := "approvals/" + named("role")
+	one := pattern + "/" + named("id")
 	return []*framework.Path{
 		{
 			Pattern: "approvals/?$", DisplayAttrs: display("approval-roles"),

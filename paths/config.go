@@ -157,7 +157,7 @@ func showConfig(e *Engine, c *connect.Config) (map[string]any, error) {
 
 func rotatePaths(e *Engine) []*framework.Path {
 	return []*framework.Path{{
-		Pattern:      "rotate-root/" + framework.GenericNameRegex("name"),
+		Pattern:      "rotate-root/" + named("name"),
 		DisplayAttrs: display("root-credential"),
 		Fields:       map[string]*framework.FieldSchema{"name": name("config")},
 		Operations: map[logical.Operation]framework.OperationHandler{

@@ -34,7 +34,7 @@ func askFields() map[string]*framework.FieldSchema {
 func credsPaths(e *Engine) []*framework.Path {
 	h := credsHandler{e, leaseSecret(e)}
 	one := map[string]*framework.FieldSchema{"repository": text("The one repository to narrow the credential to: web or acme/web.")}
-	pattern := "creds/" + framework.GenericNameRegex("role")
+	pattern := "creds/" + named("role")
 	ops := func() map[logical.Operation]framework.OperationHandler {
 		return map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation:   operation("Make a credential.", h.handle, http.StatusOK, credentialFields()),
@@ -96,10 +96,10 @@ func askOf(req *logical.Request, d *framework.FieldData) (issue.Request, error) 
 	if in.err != nil {
 		return ask, in.err
 	}
-	if in.given("ttl") && ask.TTL <= 0 {
+	if in.set("ttl") && ask.TTL <= 0 {
 		return ask, fault.InvalidField("ttl", "must be at least 1s")
 	}
-	ask.NamedRepositories, ask.NamedPermissions = in.given("repositories"), in.given("permissions")
+	ask.NamedRepositories, ask.NamedPermissions = in.set("repositories"), in.set("permissions")
 	if repository, inPath := d.Raw["repository"].(string); inPath && repository != "" {
 		if ask.NamedRepositories {
 			return ask, fault.InvalidField("repositories", "cannot stand beside the repository in the path")

@@ -50,7 +50,10 @@ func environmentPaths(e *Engine) []*framework.Path {
 			if in.err != nil {
 				return nil, in.err
 			}
-			return nil, e.Roles.WriteEnvironment(ctx, name, old, env)
+			if err := e.Roles.WriteEnvironment(ctx, name, old, env); err != nil || patch || old == nil {
+				return nil, err
+			}
+			return policy.Loosened(old, env), nil
 		},
 		delete: e.Catalog.DeleteEnvironment,
 	}.paths()
@@ -67,7 +70,7 @@ func readEnvironment(in *input, e *policy.Environment) {
 	in.texts("allowed_stages", &e.AllowedStages)
 	in.texts("allowed_roles", &e.AllowedRoles)
 	in.yesNo("production", &e.Production)
-	e.ImplyProduction(in.given("require_identity"), in.given("required_approvals"))
+	e.ImplyProduction(in.set("require_identity"), in.set("required_approvals"))
 }
 
 func showEnvironment(e *policy.Environment) map[string]any {

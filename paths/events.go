@@ -54,24 +54,19 @@ func settingsPaths(e *Engine) []*framework.Path {
 	}
 	write := func(patch bool) framework.OperationFunc {
 		return func(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-			s := standard
-			if patch {
-				var err error
-				if s, err = e.Ledger.Settings(ctx); err != nil {
-					return nil, err
-				}
-			}
 			in := &input{d: d}
-			in.duration("closed_retention", &s.ClosedRetention)
-			in.duration("event_retention", &s.EventRetention)
-			if in.err != nil {
-				return nil, in.err
-			}
-			return nil, e.Ledger.WriteSettings(ctx, s)
+			return nil, e.Ledger.ChangeSettings(ctx, func(s *ledger.Settings) error {
+				if !patch {
+					*s = standard
+				}
+				in.duration("closed_retention", &s.ClosedRetention)
+				in.duration("event_retention", &s.EventRetention)
+				return in.err
+			})
 		}
 	}
 	reset := func(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
-		return nil, e.Ledger.WriteSettings(ctx, standard)
+		return nil, e.Ledger.ChangeSettings(ctx, func(s *ledger.Settings) error { *s = standard; return nil })
 	}
 	return []*framework.Path{{
 		Pattern: "settings/?$", DisplayAttrs: display("settings"), Fields: fields,

@@ -45,7 +45,7 @@ func explainPaths(e *Engine) []*framework.Path {
 		return &logical.Response{Data: showExplanation(x), Warnings: x.Lease.Warnings}, nil
 	}
 	return []*framework.Path{{
-		Pattern:      "explain/" + framework.GenericNameRegex("role"),
+		Pattern:      "explain/" + named("role"),
 		DisplayAttrs: display("explanation"),
 		Fields:       askFields(),
 		Operations: map[logical.Operation]framework.OperationHandler{

@@ -59,6 +59,9 @@ func (in *input) given(field string) bool {
 	return there
 }
 
+// set reports whether the field was written with a value: null is none.
+func (in *input) set(field string) bool { return in.d.Raw[field] != nil }
+
 // value is the field's value, or its default where it is null; written is false
 // where it was left out.
 func (in *input) value(field string) (value any, written bool) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/policy"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers/redact"
 )
 
 // handle makes a Vault handler of one of ours: unknown fields are errors, and a
@@ -62,17 +63,18 @@ var statuses = map[fault.Kind]int{
 
 func answer(err error) (*logical.Response, error) {
 	kind := fault.KindOf(err)
+	// The last look at what leaves us, whoever said it.
+	message := redact.Error(err.Error())
 	switch kind {
 	case fault.Invalid, fault.Refused:
-		return logical.ErrorResponse(err.Error()), nil
+		return logical.ErrorResponse(message), nil
 	case fault.Internal:
 		if errors.Is(err, logical.ErrReadOnly) {
 			// Vault forwards the request to a node that can write.
 			return nil, logical.ErrReadOnly
 		}
-		return nil, err
+		return nil, errors.New(message)
 	}
-	message := err.Error()
 	if wait := fault.RetryAfter(err); kind == fault.Limited && wait > 0 && !strings.Contains(message, wait.Round(time.Second).String()) {
 		message += " (wait " + wait.Round(time.Second).String() + ")"
 	}

@@ -90,7 +90,11 @@ func exposedPaths(e *Engine) []*framework.Path {
 					data["role"], data["environment"], data["owner"] = r.Role, r.Environment, r.Owner
 					data["organization"], data["repositories"], data["permissions"] = r.Organization, list(r.Repositories), list(r.Permissions)
 				}
-				return &logical.Response{Data: data}, nil
+				resp := &logical.Response{Data: data}
+				if x.Record == nil {
+					resp.AddWarning("no token of ours, and nothing was done: is all of it there? If it is another's, revoke it where it was made")
+				}
+				return resp, nil
 			}, http.StatusOK, shown),
 		},
 		HelpSynopsis: "Report a token that was found where it should not be.", HelpDescription: "If it is ours it dies now, and its record says where it was.",

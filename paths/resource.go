@@ -30,7 +30,7 @@ type resource struct {
 }
 
 func (r resource) paths() []*framework.Path {
-	named := join(r.fields, map[string]*framework.FieldSchema{"name": name(r.kind)})
+	fields := join(r.fields, map[string]*framework.FieldSchema{"name": name(r.kind)})
 	return []*framework.Path{
 		{
 			Pattern:      r.path + "/?$",
@@ -41,20 +41,26 @@ func (r resource) paths() []*framework.Path {
 			HelpSynopsis: "List the " + r.kind + "s.", HelpDescription: r.text,
 		},
 		{
-			Pattern:      r.path + "/" + framework.GenericNameRegex("name"),
+			Pattern:      r.path + "/" + named("name"),
 			DisplayAttrs: display(r.kind),
-			Fields:       named,
+			Fields:       fields,
 			Operations: map[logical.Operation]framework.OperationHandler{
 				logical.ReadOperation:   operation("Read a "+r.kind+".", r.handleRead, http.StatusOK, r.shown),
-				logical.CreateOperation: operation("Write a "+r.kind+".", r.handleWrite, http.StatusNoContent, nil),
-				logical.UpdateOperation: operation("Replace a "+r.kind+".", r.handleWrite, http.StatusNoContent, nil),
-				logical.PatchOperation:  operation("Change fields of a "+r.kind+".", r.handlePatch, http.StatusNoContent, nil),
+				logical.CreateOperation: warning(operation("Write a "+r.kind+".", r.handleWrite, http.StatusNoContent, nil)),
+				logical.UpdateOperation: warning(operation("Replace a "+r.kind+".", r.handleWrite, http.StatusNoContent, nil)),
+				logical.PatchOperation:  warning(operation("Change fields of a "+r.kind+".", r.handlePatch, http.StatusNoContent, nil)),
 				logical.DeleteOperation: operation("Delete a "+r.kind+".", r.handleDelete, http.StatusNoContent, nil),
 			},
 			ExistenceCheck: r.exists,
 			HelpSynopsis:   r.help, HelpDescription: r.text,
 		},
 	}
+}
+
+// warning declares that a write may answer with warnings alone.
+func warning(o *framework.PathOperation) *framework.PathOperation {
+	o.Responses[http.StatusOK] = []framework.Response{{Description: "OK, with warnings", Fields: map[string]*framework.FieldSchema{}}}
+	return o
 }
 
 func listed() map[string]*framework.FieldSchema {

@@ -22,7 +22,7 @@ func tokenPaths(e *Engine) []*framework.Path {
 		"target": text("On what."),
 		"token":  secret("The token, from whoever it was not issued to."),
 	})
-	one := "tokens/" + framework.GenericNameRegex("id")
+	one := "tokens/" + named("id")
 	return []*framework.Path{
 		{
 			Pattern: "tokens/?$", DisplayAttrs: display("tokens"),

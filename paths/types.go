@@ -4,6 +4,7 @@
 package paths
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -50,7 +51,7 @@ func fits(name string, value any, schema *framework.FieldSchema) (wanted string)
 		}
 	case framework.TypeDurationSecond:
 		d, err := parseutil.ParseDurationSecond(value)
-		if err != nil || d < 0 || d%time.Second != 0 {
+		if err != nil || d < 0 || d%time.Second != 0 || isNumber(value) && !isWhole(value) {
 			return "a duration in whole seconds, such as 90s, 15m or 900"
 		}
 	default:
@@ -65,6 +66,16 @@ func fits(name string, value any, schema *framework.FieldSchema) (wanted string)
 		}
 	}
 	return ""
+}
+
+// isNumber reports whether it was written as a number, of which the framework would
+// cut what comes after the point.
+func isNumber(value any) bool {
+	switch value.(type) {
+	case json.Number, float64:
+		return true
+	}
+	return false
 }
 
 func isWhole(value any) bool {

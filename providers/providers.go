@@ -29,6 +29,9 @@ type Platform struct {
 	// DefaultBaseURL is where a config that names none connects to; empty where
 	// every config must name one.
 	DefaultBaseURL string
+	// LongestLife is how long this platform's tokens live at the most; zero where the
+	// platform sets no end that is the same for all.
+	LongestLife time.Duration
 	// Fields are the config fields that this platform needs beside the common
 	// ones, in the order in which documentation shows them.
 	Fields []Field

@@ -90,6 +90,9 @@ func (c *Config) checkCommon() error {
 
 // checkFields judges which of the platform's own fields are there.
 func (c *Config) checkFields(p providers.Platform) error {
+	if c.BaseURL == "" {
+		return fault.InvalidField("base_url", "is required for %s: its address, such as https://git.example.com", p.Title)
+	}
 	known := map[string]bool{}
 	for _, f := range p.Fields {
 		known[f.Name] = true

@@ -4,9 +4,10 @@
 package identity
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers/redact"
 )
 
 // shownRunes bounds how much of a value from outside a message repeats.
@@ -15,16 +16,12 @@ const shownRunes = 128
 // shownItems bounds how many values of a list a message repeats.
 const shownItems = 8
 
-// reserved are words that Vault Agent takes for a failed login of its own when it
-// finds them in an answer. A branch or environment may be called so.
-var reserved = regexp.MustCompile(`(?i)(invalid)\s+(token)`)
-
 // show quotes a value from outside for a message.
 func show(value string) string {
 	if runes := []rune(value); len(runes) > shownRunes {
 		value = string(runes[:shownRunes]) + "..."
 	}
-	return strconv.Quote(reserved.ReplaceAllString(value, "${1}_${2}"))
+	return strconv.Quote(redact.Words(value))
 }
 
 // showAll quotes a list of values for a message.

@@ -69,6 +69,10 @@ type Config struct {
 
 // Report makes the inventory.
 func (s *Service) Report(ctx context.Context) (*Report, error) {
+	// What happened before the question is part of the answer.
+	if err := s.ledger.Flush(ctx); err != nil {
+		return nil, err
+	}
 	r := &Report{At: s.now().UTC(), Live: s.ledger.LiveTotal(), Counted: s.ledger.Ready(), Kills: s.revoker.Orders()}
 	r.QueueLength, r.QueueOldest = s.revoker.Queued()
 	var failed error

@@ -34,14 +34,27 @@ func (s *Service) Explain(ctx context.Context, req Request) (*Explanation, error
 		return nil, err
 	}
 	link := p.bound.Link
-	if wait := link.Gate.Limited(); wait > 0 {
-		p.add("platform", fault.LimitedFor(wait, "platform: %s limits config %q for another %s", link.Platform.Title, link.Name, wait))
-	} else {
-		p.add("platform", nil)
-	}
+	p.add("platform", s.takes(p))
 	return &Explanation{
 		Gates: p.gates, Role: p.bound.Role, Provider: link.Platform.Name, BaseURL: link.Connection.BaseURL(),
 		Organization: p.reach.Account, Repositories: p.reach.Written,
 		Permissions: providers.FormatPermissions(p.permissions), Lease: p.lease, Required: p.required,
 	}, nil
+}
+
+// takes tells whether the platform would be asked for this, as far as that is known
+// without asking it.
+func (s *Service) takes(p *plan) error {
+	link := p.bound.Link
+	if wait := link.Gate.Limited(); wait > 0 {
+		return fault.LimitedFor(wait, "platform: %s limits config %q for another %s", link.Platform.Title, link.Name, wait)
+	}
+	if p.firstShut() != nil {
+		return nil // what is asked for is not known in full
+	}
+	grant, err := s.grant(p, link)
+	if err != nil {
+		return err
+	}
+	return link.Connection.Check(grant)
 }

@@ -57,7 +57,7 @@ func (s *Service) plan(ctx context.Context, req Request) (*plan, error) {
 	p.add("repositories", p.resolve(req))
 	p.permissions, err = policy.NarrowPermissions(bound.Role, req.Permissions, req.NamedPermissions)
 	p.add("permissions", err)
-	p.lease, err = policy.Cap(bound.Role, bound.Environment, req.TTL, policy.Limits{Mount: p.mountMax}, now)
+	p.lease, err = policy.Cap(bound.Role, bound.Environment, req.TTL, policy.Limits{Mount: p.mountMax, Platform: bound.Platform.LongestLife}, now)
 	p.add("ttl", err)
 	p.add("single_use", s.unseen(ctx, p))
 	p.add("approval", s.approved(ctx, p, req))

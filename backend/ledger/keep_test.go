@@ -5,9 +5,11 @@ package ledger
 
 import (
 	"math"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
@@ -49,7 +51,7 @@ func TestUsesAreCountedAndWrittenTogether(t *testing.T) {
 
 func TestTidyKeepsWhatIsNotPastItsRetention(t *testing.T) {
 	b := newBook(t)
-	require.NoError(t, b.WriteSettings(t.Context(), Settings{ClosedRetention: 48 * time.Hour, EventRetention: 24 * time.Hour}))
+	require.NoError(t, b.retain(Settings{ClosedRetention: 48 * time.Hour, EventRetention: 24 * time.Hour}))
 	dead := b.open("dead")
 	require.NoError(t, b.Close(t.Context(), dead, byLease))
 	alive := b.open("alive")
@@ -75,7 +77,7 @@ func TestTidyKeepsWhatIsNotPastItsRetention(t *testing.T) {
 	}
 	require.NotEmpty(t, b.events(), "the log goes on from its end")
 
-	require.True(t, fault.Is(b.WriteSettings(t.Context(), Settings{ClosedRetention: time.Hour, EventRetention: 48 * time.Hour}), fault.Invalid))
+	require.True(t, fault.Is(b.retain(Settings{ClosedRetention: time.Hour, EventRetention: 48 * time.Hour}), fault.Invalid))
 }
 
 func TestFiguresSurviveARestart(t *testing.T) {
@@ -99,4 +101,28 @@ func TestFiguresSurviveARestart(t *testing.T) {
 	got = b.Figures("role")
 	got.LastJob = nil
 	require.Equal(t, want, got, "nothing is counted twice")
+}
+
+// retain replaces the settings.
+func (b *book) retain(s Settings) error {
+	return b.ChangeSettings(b.t.Context(), func(old *Settings) error { *old = s; return nil })
+}
+
+func TestNoChangeOfTheSettingsIsLostToAnother(t *testing.T) {
+	b := newBook(t)
+	const day = 24 * time.Hour
+	for round := range 50 {
+		want := Settings{ClosedRetention: time.Duration(2+round) * day, EventRetention: time.Duration(100+round) * day}
+		var both sync.WaitGroup
+		both.Go(func() {
+			assert.NoError(t, b.ChangeSettings(t.Context(), func(s *Settings) error { s.ClosedRetention = want.ClosedRetention; return nil }))
+		})
+		both.Go(func() {
+			assert.NoError(t, b.ChangeSettings(t.Context(), func(s *Settings) error { s.EventRetention = want.EventRetention; return nil }))
+		})
+		both.Wait()
+		got, err := b.Settings(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
 }

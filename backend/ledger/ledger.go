@@ -35,6 +35,9 @@ type Ledger struct {
 	// yet, so that another try does not tell them twice, or otherwise.
 	telling map[string]*telling
 
+	// settings orders those who change them.
+	settings sync.Mutex
+
 	legacy legacy
 	// term names this process in the records that it writes.
 	term string

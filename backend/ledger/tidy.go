@@ -47,8 +47,17 @@ func (l *Ledger) Settings(ctx context.Context) (Settings, error) {
 	return s, err
 }
 
-// WriteSettings replaces the settings.
-func (l *Ledger) WriteSettings(ctx context.Context, s Settings) error {
+// ChangeSettings has f change the settings, one caller after the other.
+func (l *Ledger) ChangeSettings(ctx context.Context, f func(*Settings) error) error {
+	l.settings.Lock()
+	defer l.settings.Unlock()
+	s, err := l.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f(&s); err != nil {
+		return err
+	}
 	if err := s.Check(); err != nil {
 		return err
 	}

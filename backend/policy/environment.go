@@ -4,6 +4,8 @@
 package policy
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
@@ -75,4 +77,28 @@ func (e *Environment) ImplyProduction(identityWritten, approvalsWritten bool) {
 	if !approvalsWritten {
 		e.RequiredApprovals = max(e.RequiredApprovals, 1)
 	}
+}
+
+// Loosened warns of what held in an environment and no longer does: a write replaces,
+// and who leaves a field out may not have meant to open production.
+func Loosened(before, after *Environment) []string {
+	var lost []string
+	for field, looser := range map[string]bool{
+		"production":            before.Production && !after.Production,
+		"require_identity":      before.RequireIdentity && !after.RequireIdentity,
+		"required_approvals":    before.RequiredApprovals > after.RequiredApprovals,
+		"destructive_approvals": before.DestructiveApprovals > after.DestructiveApprovals,
+		"bound_claims":          len(before.BoundClaims) > 0 && len(after.BoundClaims) == 0,
+		"allowed_stages":        len(before.AllowedStages) > 0 && len(after.AllowedStages) == 0,
+	} {
+		if looser {
+			lost = append(lost, field)
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	slices.Sort(lost)
+	return []string{"looser than before: " + strings.Join(lost, ", ") +
+		"; a write replaces, and what it leaves out goes back to its default (PATCH changes single fields)"}
 }

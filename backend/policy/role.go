@@ -123,7 +123,7 @@ func checkPermissions(r *Role, s Surroundings) error {
 	}
 	for _, p := range permissions {
 		if err := s.Platform.Vocabulary.Check(p); err != nil {
-			return fault.InvalidField("permissions", "%w", err)
+			return err
 		}
 	}
 	excess, err := overCeiling(r, s.Stage, s.Platform.Name)
@@ -158,10 +158,14 @@ func parsePrefixes(list []string) ([]netip.Prefix, error) {
 		prefix, err := netip.ParsePrefix(s)
 		if err != nil {
 			addr, addrErr := netip.ParseAddr(s)
-			if addrErr != nil {
+			if addrErr != nil || addr.Zone() != "" {
 				return nil, fault.InvalidField("bound_cidrs", "%q is neither an address nor a range such as 10.1.0.0/16", s)
 			}
+			addr = addr.Unmap() // as callers' addresses are
 			prefix = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		if prefix.Addr().Is4In6() {
+			return nil, fault.InvalidField("bound_cidrs", "%q is an IPv4 range in IPv6's clothes: write it as IPv4", s)
 		}
 		prefixes = append(prefixes, prefix)
 	}

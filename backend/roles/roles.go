@@ -154,6 +154,14 @@ func (s *Service) written(ctx context.Context, role *policy.Role) (*Bound, error
 
 // checkAllowed refuses a role that its environment or its config would refuse later.
 func (s *Service) checkAllowed(b *Bound) error {
+	if b.Role.Issuer == "" {
+		switch e := b.Environment; {
+		case e.RequireIdentity || e.Production:
+			return fault.InvalidField("issuer", "is required: environment %q requires the job's own identity", e.Name)
+		case len(b.Role.BoundClaims)+len(e.BoundClaims) > 0:
+			return fault.InvalidField("issuer", "is required: claims are bound by the role or by environment %q, and only an issuer vouches for them", e.Name)
+		}
+	}
 	for _, gate := range policy.StandingGates(&policy.Role{
 		Name: b.Role.Name, Stage: b.Role.Stage, Permissions: b.Role.Permissions,
 		Issuer: b.Role.Issuer, BoundClaims: b.Role.BoundClaims,

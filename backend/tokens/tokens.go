@@ -7,13 +7,14 @@ package tokens
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/ledger"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/policy"
-	"github.com/ci-identity/vault-plugin-secrets-ci/backend/redact"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/revoke"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers/redact"
 )
 
 // Service answers for the tokens of one mount.
@@ -43,6 +44,7 @@ func (s *Service) Used(ctx context.Context, u Use) (record *ledger.Record, recor
 	if err != nil {
 		return nil, recorded, err
 	}
+	u.Token = bare(u.Token)
 	shown := u.Token != "" && ledger.Hash(u.Token) == record.TokenSHA256
 	if !shown && !issuedTo(record, u.Caller) {
 		return nil, recorded, fault.New(fault.Denied, "use: token %q was issued to somebody else; show it (field token) to report its use", u.TokenID)
@@ -56,6 +58,10 @@ func (s *Service) Used(ctx context.Context, u Use) (record *ledger.Record, recor
 	return record, recorded, s.ledger.Used(ctx, record, recorded)
 }
 
+// bare is a token without the line end that a file or a paste has behind it: no
+// platform's token holds white space, and one that is not recognised lives on.
+func bare(token string) string { return strings.TrimSpace(token) }
+
 func issuedTo(r *ledger.Record, c policy.Caller) bool {
 	if r.EntityID != "" || c.EntityID != "" {
 		return r.EntityID == c.EntityID
@@ -66,7 +72,7 @@ func issuedTo(r *ledger.Record, c policy.Caller) bool {
 // Introspect returns the record of a token that is ours and live, or nil. That
 // somebody was shown it is a use.
 func (s *Service) Introspect(ctx context.Context, token string, caller policy.Caller) (*ledger.Record, error) {
-	if token == "" {
+	if token = bare(token); token == "" {
 		return nil, fault.InvalidField("token", "is required")
 	}
 	record, err := s.ledger.FindToken(ctx, token)
@@ -97,7 +103,7 @@ type Exposure struct {
 // record says where it was. An error comes only after that is on record: the queue
 // then goes on to kill it.
 func (s *Service) Exposed(ctx context.Context, token, where string, caller policy.Caller) (Exposure, error) {
-	if token == "" {
+	if token = bare(token); token == "" {
 		return Exposure{}, fault.InvalidField("token", "is required")
 	}
 	e := Exposure{Where: redact.Text(where, token)}

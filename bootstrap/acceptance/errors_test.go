@@ -61,6 +61,7 @@ func (j *mainJob) wrongConfigs(t *testing.T) {
 		says    string
 	}{
 		"a key that is none":   {map[string]any{"private_key": "hunter2"}, 400, "private_key: is not PEM"},
+		"a key in a list":      {map[string]any{"private_key": []string{j.key(t)}}, 400, "private_key: must be a text"},
 		"another's key":        {map[string]any{"private_key": j.key(t)}, 400, "is private_key one of its keys?"},
 		"no such App":          {map[string]any{"app_id": "424242"}, 400, "knows no App with app_id 424242"},
 		"no such installation": {map[string]any{"installation_id": "424242"}, 400, "installation_id"},

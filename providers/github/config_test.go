@@ -88,7 +88,7 @@ func TestDestructive(t *testing.T) {
 		"administration=write", "secrets=write", "environments=write", "workflows=write", "members=write",
 		"repository_hooks=write", "actions_variables=write", "dependabot_secrets=write", "codespaces_secrets=write",
 		"organization_secrets=write", "organization_administration=write", "organization_projects=admin",
-		"repository_custom_properties=write", "secret_scanning_alerts=write", "something_new=write",
+		"repository_custom_properties=write", "secret_scanning_alerts=write", "security_events=write", "something_new=write",
 	} {
 		p, err := providers.ParsePermission("permissions", s)
 		require.NoError(t, err)

@@ -10,6 +10,8 @@
 package github
 
 import (
+	"time"
+
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers"
 )
 
@@ -30,6 +32,7 @@ func Platform() providers.Platform {
 		Name:           Name,
 		Title:          "GitHub",
 		DefaultBaseURL: publicAPI,
+		LongestLife:    time.Hour,
 		Fields:         fields(),
 		Ceilings:       ceilings(),
 		Vocabulary:     Vocabulary{},

@@ -34,12 +34,12 @@ var levels = map[string][]providers.Level{
 
 // harmless are the resources whose write level reaches no further than the code,
 // the artifacts and the talk of a token's repositories. Write access to any other,
-// one that we do not know included, is destructive: those steer pipelines, hold
-// credentials, silence alarms or change who may do what.
+// one that we do not know included, is destructive: those change pipelines, hold
+// credentials, silence alarms or decide who may do what.
 var harmless = []string{
 	"actions", "artifact_metadata", "attestations", "checks", "code_quality", "contents",
 	"deployments", "discussions", "issues", "merge_queues", "metadata", "packages", "pages",
-	"pull_requests", "repository_projects", "security_events", "single_file", "statuses",
+	"pull_requests", "repository_projects", "single_file", "statuses",
 }
 
 // plurals are names that are often written without their s.

@@ -61,7 +61,7 @@ func connect(s providers.Settings) (providers.Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	token := s.Values[fieldToken]
+	token := strings.TrimSpace(s.Values[fieldToken]) // typed or read from a file it ends with a line
 	if token == "" {
 		return nil, fault.InvalidField(fieldToken, "must not be empty: a personal access token with the scope api")
 	}

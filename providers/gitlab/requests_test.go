@@ -160,13 +160,15 @@ func TestSubPath(t *testing.T) {
 // TestSettings: what cannot be a token is told from what can, and is not repeated.
 func TestSettings(t *testing.T) {
 	w := newWorld(t)
-	for _, token := range []string{"", "glpat abc", "glpat-abc\n", "glpät"} {
+	for _, token := range []string{"", "glpat abc", "glpat-abc\ndef", "glpät"} {
 		_, err := connect(w.settings(t, token))
 		require.ErrorContains(t, err, "token: ")
 		if token != "" {
 			require.NotContains(t, err.Error(), token)
 		}
 	}
+	_, err := connect(w.settings(t, w.token+"\n"))
+	require.NoError(t, err, "a file ends with a line")
 	require.Equal(t, []string{"token"}, names(Platform().Fields))
 }
 

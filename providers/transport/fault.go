@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers/redact"
 )
 
 // Fault turns the error of a request that got no whole answer into a fault: one
@@ -94,7 +95,8 @@ func tlsReason(err error) (string, bool) {
 const longestMessage = 300
 
 // Clean makes a message of the platform's fit for an error: one line, not long,
-// and without the given secrets, which a proxy or a debug page may repeat.
+// and without the given secrets, which a proxy or a debug page may repeat, or what
+// else looks like one.
 func Clean(message string, secrets ...string) string {
 	for _, secret := range secrets {
 		if secret != "" {
@@ -107,7 +109,7 @@ func Clean(message string, secrets ...string) string {
 		}
 		return r
 	}, message)
-	message = strings.Join(strings.Fields(message), " ")
+	message = redact.Error(strings.Join(strings.Fields(message), " "))
 	if runes := []rune(message); len(runes) > longestMessage {
 		message = string(runes[:longestMessage]) + "..."
 	}
