@@ -64,7 +64,7 @@ func issuerPaths(e *Engine) []*framework.Path {
 			if in.err != nil {
 				return nil, in.err
 			}
-			return nil, e.Issuers.Write(ctx, name, old, issuer, verify)
+			return issuer.Warnings(), e.Issuers.Write(ctx, name, old, issuer, verify)
 		},
 		delete: func(ctx context.Context, name string) error {
 			if err := e.Catalog.IssuerUnused(ctx, name); err != nil {

@@ -67,6 +67,15 @@ func (i Issuer) Complete() (Issuer, error) {
 	return i, i.checkAudiences()
 }
 
+// Warnings say what an operator may not have meant.
+func (i Issuer) Warnings() []string {
+	whole, err := i.Complete()
+	if err != nil || whole.BoundIssuer != "" {
+		return nil
+	}
+	return []string{"bound_issuer is not set: every id_token that these keys sign passes, whatever issuer it names"}
+}
+
 func (i Issuer) preset() (Preset, error) {
 	if i.Preset == "" {
 		return Preset{}, nil

@@ -190,3 +190,18 @@ func TestPresetsHoldTogether(t *testing.T) {
 	_, ok := identity.PresetOf("")
 	require.False(t, ok)
 }
+
+func TestKeysThatSignForAnyIssuerAreWarnedOf(t *testing.T) {
+	for _, test := range []struct {
+		issuer identity.Issuer
+		warns  bool
+	}{
+		{identity.Issuer{JWKSURL: "https://keys.example.com/set"}, true},
+		{identity.Issuer{JWKSURL: "https://keys.example.com/set", BoundIssuer: "https://ci.example.com"}, false},
+		{identity.Issuer{JWKSURL: "https://keys.example.com/set", Preset: "gitlab"}, false},
+		{identity.Issuer{DiscoveryURL: "https://ci.example.com"}, false},
+	} {
+		test.issuer.Audiences = []string{"vault"}
+		require.Equal(t, test.warns, len(test.issuer.Warnings()) == 1, test.issuer)
+	}
+}
