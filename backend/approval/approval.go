@@ -59,7 +59,7 @@ type Approval struct {
 	UsedBy     string    `json:"used_by,omitempty"` // the token's id
 
 	// Basis is a fingerprint of the role and all that it refers to. When any of
-	// that changes, what was approved is not what would be issued.
+	// that was written since, what was approved may not be what would be issued.
 	Basis string `json:"basis"`
 }
 

@@ -5,6 +5,7 @@ package catalog
 
 import (
 	"context"
+	"crypto/rand"
 	"maps"
 	"slices"
 	"strings"
@@ -74,14 +75,18 @@ func (c *Catalog) Stage(ctx context.Context, name string) (*policy.Stage, error)
 	if err != nil {
 		return nil, err
 	}
-	if stage == nil {
+	revision := ""
+	if stage != nil {
+		revision = stage.Revision
+	}
+	if stage == nil || stage.Restored {
 		stage = c.builtin[name]
 	}
 	if stage == nil {
 		return nil, nil
 	}
 	named := *stage
-	named.Name = name
+	named.Name, named.Revision = name, revision
 	return &named, nil
 }
 
@@ -91,17 +96,28 @@ func (c *Catalog) WriteStage(ctx context.Context, name string, stage *policy.Sta
 	if err != nil {
 		return err
 	}
+	stage.Revision = rand.Text()
 	return c.stages.Replace(ctx, name, old, stage)
 }
 
 // DeleteStage removes an operator's stage; a built-in one of that name comes back.
 func (c *Catalog) DeleteStage(ctx context.Context, name string) error {
-	if c.builtin[name] == nil {
-		if err := c.unused(ctx, "stage", name, func(r *policy.Role) string { return r.Stage }); err != nil {
-			return err
-		}
+	if c.builtin[name] != nil {
+		return c.restoreStage(ctx, name)
+	}
+	if err := c.unused(ctx, "stage", name, func(r *policy.Role) string { return r.Stage }); err != nil {
+		return err
 	}
 	return c.stages.Delete(ctx, name)
+}
+
+// restoreStage lets a built-in stage hold again where an operator's is in its place.
+func (c *Catalog) restoreStage(ctx context.Context, name string) error {
+	override, err := c.stages.Get(ctx, name)
+	if err != nil || override == nil || override.Restored {
+		return err
+	}
+	return c.stages.Replace(ctx, name, override, &policy.Stage{Restored: true, Revision: rand.Text()})
 }
 
 // StageNames lists all stages, built in or not.

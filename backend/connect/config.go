@@ -45,6 +45,9 @@ type Config struct {
 	FingerprintKey []byte `json:"fingerprint_key"`
 	// RetiredAt is when the config left this address; zero where it has not.
 	RetiredAt time.Time `json:"retired_at,omitzero"`
+	// Revision is another one whenever somebody writes the config. The replacement of
+	// its own credential changes nothing of what it is for, and keeps it.
+	Revision string `json:"revision,omitempty"`
 }
 
 // Account is the owner of repositories that a role names without one.

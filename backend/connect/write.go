@@ -5,6 +5,7 @@ package connect
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -30,6 +31,7 @@ func (s *Service) Write(ctx context.Context, name string, old, c *Config, verify
 	if old != nil && old.Provider != c.Provider {
 		return fault.InvalidField("provider", "cannot change from %q to %q; make a new config", old.Provider, c.Provider)
 	}
+	c.Revision = rand.Text()
 	allWritten := c.keep(old, platform, s.now())
 	if c.BaseURL == "" {
 		c.BaseURL = platform.DefaultBaseURL

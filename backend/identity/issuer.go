@@ -30,6 +30,8 @@ type Issuer struct {
 	CACert string `json:"ca_cert,omitempty"`
 	// Config is the connection whose repositories the claims name.
 	Config string `json:"config,omitempty"`
+	// Revision is another one with every write.
+	Revision string `json:"revision,omitempty"`
 }
 
 // Complete fills in what the preset knows and checks the whole. What is written

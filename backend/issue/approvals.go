@@ -17,7 +17,9 @@ import (
 )
 
 // basis is a fingerprint of all that an approval rests on: the role, its stage, its
-// environment, its config and its issuer.
+// environment, its config and its issuer. Each has a revision that no later write
+// brings back, so a change that is taken back voids too, and so does a write that
+// changes nothing: whoever approved cannot know that it did not.
 func (s *Service) basis(ctx context.Context, b *roles.Bound) (string, error) {
 	var issuer *identity.Issuer
 	if b.Role.Issuer != "" {
@@ -26,7 +28,7 @@ func (s *Service) basis(ctx context.Context, b *roles.Bound) (string, error) {
 			return "", err
 		}
 	}
-	encoded, err := json.Marshal([]any{b.Role, b.Stage, b.Environment, b.Link.Config, issuer})
+	encoded, err := json.Marshal([]any{b.Role, b.Stage, b.Environment, b.Link.Config.Revision, issuer})
 	if err != nil {
 		return "", fmt.Errorf("issue: basis of an approval: %w", err)
 	}

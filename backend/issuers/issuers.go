@@ -6,6 +6,7 @@ package issuers
 
 import (
 	"context"
+	"crypto/rand"
 	"sync"
 	"time"
 
@@ -49,7 +50,7 @@ func (s *Service) List(ctx context.Context) ([]string, error) { return s.table.L
 
 // Write puts an issuer in the place of old. With verify its keys must be had first.
 func (s *Service) Write(ctx context.Context, name string, old, issuer *identity.Issuer, verify bool) error {
-	issuer.Name = name
+	issuer.Name, issuer.Revision = name, rand.Text()
 	verifier, err := s.newVerifier(issuer)
 	if err != nil {
 		return err

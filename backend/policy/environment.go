@@ -30,6 +30,8 @@ type Environment struct {
 	AllowedStages []string `json:"allowed_stages"`
 	AllowedRoles  []string `json:"allowed_roles"`
 	Production    bool     `json:"production"`
+	// Revision is another one with every write.
+	Revision string `json:"revision,omitempty"`
 }
 
 // CheckEnvironment judges an environment as it is written.

@@ -37,6 +37,9 @@ type Role struct {
 	MaxActive  int      `json:"max_active"`
 	BoundCIDRs []string `json:"bound_cidrs"`
 	Disabled   bool     `json:"disabled"`
+	// Revision is another one with every write, so that what rests on the role as it
+	// was does not hold again where a change is taken back.
+	Revision string `json:"revision,omitempty"`
 }
 
 // Surroundings are what a role refers to, as it stands at the time of asking.

@@ -20,6 +20,12 @@ type Stage struct {
 	Name        string              `json:"-"`
 	Description string              `json:"description"`
 	Ceilings    map[string][]string `json:"ceilings"`
+	// Revision is another one with every write; empty for a built-in stage that was
+	// never overridden.
+	Revision string `json:"revision,omitempty"`
+	// Restored: no stage, but what is left of an override that was deleted, so that
+	// the built-in one comes back under a revision of its own.
+	Restored bool `json:"restored,omitempty"`
 }
 
 // BuiltinStages are the stages that the platforms bring along.

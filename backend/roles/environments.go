@@ -5,6 +5,7 @@ package roles
 
 import (
 	"context"
+	"crypto/rand"
 	"strings"
 	"time"
 
@@ -36,6 +37,7 @@ func (s *Service) WriteEnvironment(ctx context.Context, name string, old, e *pol
 			return err
 		}
 	}
+	e.Revision = rand.Text()
 	return s.catalog.Environments.Replace(ctx, name, old, e)
 }
 

@@ -7,6 +7,7 @@ package roles
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 
 	"github.com/hashicorp/go-hclog"
@@ -96,7 +97,7 @@ func (s *Service) bind(ctx context.Context, role *policy.Role) (*Bound, error) {
 // Write puts a role in the place of old, which is nil for a new one, when it is one
 // that could be used. The warnings say what will be capped.
 func (s *Service) Write(ctx context.Context, name string, old, role *policy.Role) (warnings []string, err error) {
-	role.Name = name
+	role.Name, role.Revision = name, rand.Text()
 	bound, err := s.written(ctx, role)
 	if err != nil {
 		return nil, err
