@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,8 +26,25 @@ import (
 // desk is a service with people around it and a clock that only the test moves.
 type desk struct {
 	*approval.Service
-	t   *testing.T
-	now time.Time
+	t       *testing.T
+	now     time.Time
+	storage *counted
+}
+
+// counted is storage that counts what is read of it.
+type counted struct {
+	logical.InmemStorage
+	reads atomic.Int64
+}
+
+func (s *counted) Get(ctx context.Context, key string) (*logical.StorageEntry, error) {
+	s.reads.Add(1)
+	return s.InmemStorage.Get(ctx, key)
+}
+
+func (s *counted) List(ctx context.Context, prefix string) ([]string, error) {
+	s.reads.Add(1)
+	return s.InmemStorage.List(ctx, prefix)
 }
 
 // basis is the fingerprint that the role has all along.
@@ -38,12 +56,17 @@ var (
 )
 
 func newDesk(t *testing.T) *desk {
-	d := &desk{t: t, now: time.Date(2030, 5, 6, 7, 0, 0, 0, time.UTC)}
-	storage, now := &logical.InmemStorage{}, func() time.Time { return d.now }
-	book := ledger.New(storage, "term", now, hclog.NewNullLogger())
-	aliases := map[string][]string{"e-bob": {"bob", "bob@example.com"}, "e-carol": {"carol"}, "e-octocat": {"someone", "Octocat"}, "e-alice": {"alice"}}
-	d.Service = approval.New(storage, book, func(entity string) ([]string, error) { return aliases[entity], nil }, now)
+	d := &desk{t: t, now: time.Date(2030, 5, 6, 7, 0, 0, 0, time.UTC), storage: &counted{}}
+	d.start()
 	return d
+}
+
+// start makes the service over what is in storage.
+func (d *desk) start() {
+	now := func() time.Time { return d.now }
+	book := ledger.New(d.storage, "term", now, hclog.NewNullLogger())
+	aliases := map[string][]string{"e-bob": {"bob", "bob@example.com"}, "e-carol": {"carol"}, "e-octocat": {"someone", "Octocat"}, "e-alice": {"alice"}}
+	d.Service = approval.New(d.storage, book, func(entity string) ([]string, error) { return aliases[entity], nil }, now)
 }
 
 // job is the identity of a run that octocat started.
@@ -319,21 +342,4 @@ func TestWhatIsNoIDIsNotLookedUp(t *testing.T) {
 	}
 	_, err := d.Get(t.Context(), "build", a.ID)
 	requireFault(t, err, fault.NotFound, "no such approval")
-}
-
-func TestOldOnesAreForgotten(t *testing.T) {
-	d := newDesk(t)
-	old := d.ask(alice, 1, nil)
-	d.now = d.now.Add(29 * 24 * time.Hour)
-	young := d.ask(alice, 1, nil)
-	require.NoError(t, d.Tidy(context.WithoutCancel(t.Context())))
-	require.Equal(t, approval.Expired, d.status(old), "it can still be looked at")
-	d.now = d.now.Add(2 * 24 * time.Hour)
-	require.NoError(t, d.Tidy(t.Context()))
-	ids, err := d.List(t.Context(), "deploy")
-	require.NoError(t, err)
-	require.Equal(t, []string{young.ID}, ids)
-	roles, err := d.Roles(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, []string{"deploy/"}, roles)
 }

@@ -35,11 +35,21 @@ type Service struct {
 	mu       sync.Mutex
 	// inUse are approvals that a credential is being made on.
 	inUse map[string]bool
+	// pending are those of each caller that are to be decided.
+	pending map[asker]map[string]open
+
+	// recalled are the roles of which pending is complete. It is deciding's.
+	recalled map[string]bool
+	// indexed tells that every approval is on its day. It is Tidy's.
+	indexed bool
 }
 
 // New makes the service.
 func New(storage logical.Storage, l *ledger.Ledger, aliases func(string) ([]string, error), now func() time.Time) *Service {
-	return &Service{storage: storage, ledger: l, aliases: aliases, now: now, inUse: map[string]bool{}}
+	return &Service{
+		storage: storage, ledger: l, aliases: aliases, now: now,
+		inUse: map[string]bool{}, pending: map[asker]map[string]open{}, recalled: map[string]bool{},
+	}
 }
 
 // Request is what somebody asks for.
@@ -73,7 +83,11 @@ func (s *Service) Ask(ctx context.Context, r Request) (*Approval, error) {
 		job := r.Identity.Job()
 		a.Job, a.Run = &job, &run
 	}
-	if err := s.put(ctx, a); err != nil {
+	if err := s.admit(ctx, a); err != nil {
+		return nil, err
+	}
+	if err := s.create(ctx, a); err != nil {
+		s.settle(a)
 		return nil, err
 	}
 	return a, s.tell(ctx, ledger.EventApprovalRequested, a, map[string]any{"reason": a.Reason, "display_name": a.DisplayName, "entity_id": a.EntityID})
@@ -154,6 +168,9 @@ func (s *Service) Decide(ctx context.Context, role, id, basis string, d Decision
 	if err := s.put(ctx, a); err != nil {
 		return nil, err
 	}
+	if !a.undecided() {
+		s.settle(a)
+	}
 	kind := ledger.EventApprovalGiven
 	if !d.Approve {
 		kind = ledger.EventApprovalDenied
@@ -184,92 +201,6 @@ func (s *Service) mayDecide(a *Approval, d Decision) error {
 	}
 	if slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, a.Job.Actor) }) {
 		return fault.New(fault.Denied, "approval: you (%s) started the job that asks; somebody else must approve", a.Job.Actor)
-	}
-	return nil
-}
-
-// Claim takes an approval for one credential that is being made: nobody else can
-// meanwhile, and nobody has used or denied it since a was read.
-func (s *Service) Claim(ctx context.Context, a *Approval) (release func(), err error) {
-	s.mu.Lock()
-	taken := s.inUse[a.ID]
-	s.inUse[a.ID] = true
-	s.mu.Unlock()
-	if taken {
-		return nil, fault.New(fault.Denied, "approval: %q is being used this moment", a.ID)
-	}
-	release = func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.inUse, a.ID)
-	}
-	now, err := s.Get(ctx, a.Role, a.ID)
-	if err == nil {
-		err = now.spent()
-	}
-	if err != nil {
-		release()
-		return nil, err
-	}
-	return release, nil
-}
-
-// Burn marks an approval as used by a token. One that was denied while the token
-// was being made is fault.Denied: from here on a denial comes too late and is told so.
-func (s *Service) Burn(ctx context.Context, a *Approval, tokenID string) error {
-	return s.change(ctx, a, func(now *Approval) error {
-		if err := now.spent(); err != nil {
-			return err
-		}
-		now.UsedAt, now.UsedBy = s.now().UTC(), tokenID
-		return nil
-	})
-}
-
-// Restore takes a Burn back whose token did not come about.
-func (s *Service) Restore(ctx context.Context, a *Approval) error {
-	return s.change(ctx, a, func(now *Approval) error {
-		now.UsedAt, now.UsedBy = time.Time{}, ""
-		return nil
-	})
-}
-
-func (s *Service) change(ctx context.Context, a *Approval, f func(*Approval) error) error {
-	s.deciding.Lock()
-	defer s.deciding.Unlock()
-	now, err := s.Get(ctx, a.Role, a.ID)
-	if err != nil {
-		return err
-	}
-	if err := f(now); err != nil {
-		return err
-	}
-	return s.put(ctx, now)
-}
-
-// Tidy removes approvals that were asked for long ago.
-func (s *Service) Tidy(ctx context.Context) error {
-	roles, err := s.Roles(ctx)
-	if err != nil {
-		return err
-	}
-	for _, role := range roles {
-		role = strings.TrimSuffix(role, "/")
-		ids, err := s.List(ctx, role)
-		if err != nil {
-			return err
-		}
-		for _, id := range ids {
-			a, err := s.Get(ctx, role, id)
-			if err != nil && !fault.Is(err, fault.NotFound) {
-				return err
-			}
-			if a != nil && s.now().Sub(a.RequestedAt) > keepFor {
-				if err := store.Delete(ctx, s.storage, store.Approvals+role+"/"+id); err != nil {
-					return err
-				}
-			}
-		}
 	}
 	return nil
 }

@@ -38,6 +38,9 @@ const (
 	Kills = "kill/"
 	// Approvals holds approval/<role>/<id>.
 	Approvals = "approval/"
+	// ApprovalDays holds approval-day/<day>/<role>/<id>: which approvals were asked
+	// for on a day, so that tidy reads none that is not due.
+	ApprovalDays = "approval-day/"
 	// Seen holds seen/<hour>/<id>: job tokens that have had their one credential.
 	Seen = "seen/"
 	// Retirements holds retire/<config>/<role>: what a platform keeps for a role that

@@ -121,7 +121,7 @@ func TestWhatStorageFailsNamesTheKeyAndKeepsTheCause(t *testing.T) {
 func TestPrefixesDoNotHoldOneAnother(t *testing.T) {
 	all := []string{
 		Configs, Retired, Rotations, Stages, Environments, Roles, Issuers, Live, Closed, Hashes, Events,
-		Stats, StatsCheckpoint, Kills, Approvals, Seen, Retirements, Settings,
+		Stats, StatsCheckpoint, Kills, Approvals, ApprovalDays, Seen, Retirements, Settings,
 	}
 	for i, a := range all {
 		for j, b := range all {
