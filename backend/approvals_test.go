@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/identity/identitytest"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
 )
 
@@ -115,4 +116,49 @@ func TestADefinitionWithoutARevisionIsRead(t *testing.T) {
 	m.patch("roles/deploy", map[string]any{"disabled": true})
 	m.patch("roles/deploy", map[string]any{"disabled": false})
 	require.Equal(t, "void", m.read("approvals/deploy/" + id).data["status"])
+}
+
+// Whoever approved cannot start the job that uses it: a manual job of the same
+// pipeline is the same run, commit and ref.
+func TestAnApproverDoesNotStartTheJobThatUsesIt(t *testing.T) {
+	m := newMount(t)
+	issuer := m.proven(t)
+	m.entity.Aliases = []*logical.Alias{{Name: "hubot"}, {Name: "Colleague"}} // all of whom the test knows have these
+	id := m.approved(t, issuer.Mint(jobs()))
+	use := func(actor any) answer {
+		return m.as("alice").write("creds/deploy", map[string]any{
+			"id_token": issuer.Mint(jobs().With(identitytest.Claims{"actor": actor})), "approval_id": id,
+		})
+	}
+	got := use("colleague")
+	require.Equal(t, http.StatusForbidden, got.status)
+	require.Contains(t, got.err, "bob has approved it and (as colleague) started the job that uses it")
+	for _, actor := range []any{nil, "", []string{"octocat"}, map[string]any{"login": "octocat"}} {
+		got := use(actor)
+		require.Equal(t, http.StatusForbidden, got.status)
+		require.Contains(t, got.err, "does not name who started the job")
+		asked := m.as("alice").write("approvals/deploy", map[string]any{
+			"reason": "release", "id_token": issuer.Mint(jobs().With(identitytest.Claims{"actor": actor})),
+		})
+		require.Equal(t, http.StatusForbidden, asked.status)
+		require.Contains(t, asked.err, "does not name who started the job")
+	}
+	require.Zero(t, m.github.Live())
+	got = use("octocat")
+	require.Equal(t, http.StatusOK, got.status, got.err)
+}
+
+// An id_token has had its credential also where the engine was started again since.
+func TestASingleUseIsRememberedAcrossAStart(t *testing.T) {
+	m := newMount(t)
+	issuer := m.proven(t)
+	m.patch("roles/deploy", map[string]any{"required_approvals": 0})
+	proof := map[string]any{"id_token": issuer.Mint(jobs())}
+	got := m.write("creds/deploy", proof)
+	require.Equal(t, http.StatusOK, got.status, got.err)
+	m.start()
+	again := m.write("creds/deploy", proof)
+	require.Equal(t, http.StatusForbidden, again.status)
+	require.Contains(t, again.err, "single_use: this id_token has had its credential")
+	require.Equal(t, 1, m.github.Live())
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/tokens"
 	"github.com/ci-identity/vault-plugin-secrets-ci/paths"
+	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 )
 
 // Version is the plugin's, in the form that Vault's catalog wants. A release build
@@ -148,7 +149,7 @@ func (b *Backend) aliases(entityID string) ([]string, error) {
 		return nil, err
 	}
 	if entity == nil {
-		return nil, fmt.Errorf("backend: there is no entity %s", entityID)
+		return nil, fault.New(fault.Denied, "there is no entity %s any more", entityID)
 	}
 	var names []string
 	for _, alias := range entity.Aliases {

@@ -59,6 +59,8 @@ type mount struct {
 	mostTTL time.Duration
 	// caller is the entity that asks.
 	caller string
+	// entity is what Vault says of each entity.
+	entity *logical.Entity
 }
 
 // appPermissions are what the simulated App may have at the most.
@@ -73,7 +75,7 @@ func appPermissions() map[string]string {
 // build-dev on acme/web.
 func newMount(t testing.TB) *mount {
 	t.Helper()
-	m := &mount{t: t, clock: newClock(), storage: newStorage(), log: &lockedBuffer{}, mostTTL: 24 * time.Hour}
+	m := &mount{t: t, clock: newClock(), storage: newStorage(), log: &lockedBuffer{}, mostTTL: 24 * time.Hour, entity: &logical.Entity{}}
 	m.github = githubtest.Start(t, githubtest.Options{Now: m.clock.now})
 	m.app, m.inst = m.github.Install("acme", appPermissions(), "web", "api", "svc-a", "svc-b", ".github")
 	m.start()
@@ -97,7 +99,7 @@ func (m *mount) open() {
 	engine, err := New(m.t.Context(), &logical.BackendConfig{
 		StorageView: m.storage,
 		Logger:      hclog.New(&hclog.LoggerOptions{Output: m.log, Level: hclog.Trace}),
-		System:      &logical.StaticSystemView{DefaultLeaseTTLVal: time.Hour, MaxLeaseTTLVal: m.mostTTL, EntityVal: &logical.Entity{}},
+		System:      &logical.StaticSystemView{DefaultLeaseTTLVal: time.Hour, MaxLeaseTTLVal: m.mostTTL, EntityVal: m.entity},
 		BackendUUID: "5e1f-mount",
 	}, m.clock.now)
 	require.NoError(m.t, err)

@@ -29,8 +29,8 @@ func (m *mount) proven(t *testing.T) *identitytest.Issuer {
 	return issuer
 }
 
-// jobs are those of a run whose actor is not told.
-func jobs() identitytest.Claims { return identitytest.GitHub().With(identitytest.Claims{"actor": nil}) }
+// jobs are those of a run that octocat started.
+func jobs() identitytest.Claims { return identitytest.GitHub() }
 
 // approved asks as alice and approves as bob.
 func (m *mount) approved(t *testing.T, idToken string) string {
@@ -98,7 +98,7 @@ func TestARenewalHoldsTheJobAgainstTheRoleAsItIsNow(t *testing.T) {
 		says string
 	}{
 		{"roles/deploy", map[string]any{"bound_claims": []string{"ref=refs/tags/*"}}, `claim ref is "refs/heads/main"`},
-		{"environments/live", map[string]any{"bound_claims": []string{"actor=octocat"}}, "bound_claims of environment live: claim actor is missing"},
+		{"environments/live", map[string]any{"bound_claims": []string{"environment=prod"}}, "bound_claims of environment live: claim environment is missing"},
 		{"roles/deploy", map[string]any{"repositories": []string{"api"}}, `"acme/web" is beyond role "deploy"`},
 		{"roles/deploy", map[string]any{"required_approvals": 2}, "2 other(s) must approve now, and 1 did"},
 		{"roles/deploy", map[string]any{"bound_cidrs": []string{"10.0.0.0/8"}}, "caller_address: "},

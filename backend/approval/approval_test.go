@@ -170,6 +170,14 @@ func TestWhoMayAsk(t *testing.T) {
 	requireFault(t, ask(func(r *approval.Request) { r.Caller = nobody }), fault.Denied, "who asks is not known")
 	requireFault(t, ask(func(r *approval.Request) { r.Caller, r.Identity = nobody, job(t, map[string]string{"actor": ""}) }), fault.Denied, "who asks is not known")
 	require.NoError(t, ask(func(r *approval.Request) { r.Caller, r.Identity = nobody, job(t, nil) }))
+	for what, preset := range map[string]string{"GitHub's": identity.GitHubActions, "another issuer's": ""} {
+		unnamed := job(t, map[string]string{"actor": ""})
+		unnamed.Preset = preset
+		requireFault(t, ask(func(r *approval.Request) { r.Identity = unnamed }), fault.Denied, "does not name who started the job")
+		named := job(t, nil)
+		named.Preset = preset
+		require.NoError(t, ask(func(r *approval.Request) { r.Identity = named }), what)
+	}
 	requireFault(t, ask(func(r *approval.Request) { r.Identity = job(t, map[string]string{"run_id": ""}) }), fault.Denied, "has no claim run_id")
 	requireFault(t, ask(func(r *approval.Request) { r.Reason = " \n" }), fault.Invalid, "reason: ")
 	requireFault(t, ask(func(r *approval.Request) { r.Reason = strings.Repeat("x", 5000) }), fault.Invalid, "reason: ")
@@ -279,6 +287,28 @@ func TestWhomItServes(t *testing.T) {
 		ok, why := test.of.For(test.caller, test.run)
 		require.Equal(t, test.serves, ok, test.what)
 		require.Equal(t, test.serves, why == "", test.what)
+	}
+}
+
+func TestWhoseJobUsesIt(t *testing.T) {
+	d := newDesk(t)
+	a := d.ask(ci, 2, job(t, nil))
+	d.approve(a, "e-bob")
+	d.approve(a, "e-carol")
+	stored, err := d.Get(t.Context(), a.Role, a.ID)
+	require.NoError(t, err)
+	for actor, why := range map[string]string{
+		"octocat":         "",
+		"somebody":        "",
+		"bob":             "e-bob has approved it and (as bob) started the job that uses it",
+		"Bob@Example.com": "e-bob has approved it and (as Bob@Example.com)",
+		"carol":           "e-carol has approved it",
+		"":                "does not name who started the job",
+	} {
+		ok, says, err := d.Independent(stored, job(t, map[string]string{"actor": actor}).Job())
+		require.NoError(t, err)
+		require.Equal(t, why == "", ok, actor)
+		require.Contains(t, says, why)
 	}
 }
 

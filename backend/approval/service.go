@@ -93,6 +93,9 @@ func (s *Service) Ask(ctx context.Context, r Request) (*Approval, error) {
 	return a, s.tell(ctx, ledger.EventApprovalRequested, a, map[string]any{"reason": a.Reason, "display_name": a.DisplayName, "entity_id": a.EntityID})
 }
 
+// unnamed is why an id_token without an actor gets nobody any further.
+const unnamed = "the id_token does not name who started the job"
+
 // checkRequest holds that others can know who asks, and for what.
 func checkRequest(r Request) error {
 	switch {
@@ -105,6 +108,10 @@ func checkRequest(r Request) error {
 	case r.Caller.EntityID == "" && (r.Identity == nil || r.Identity.Job().Actor == ""):
 		// Nobody could be told from the asker then.
 		return fault.New(fault.Denied, "approval: who asks is not known: log in with a method that gives you an entity, or show an id_token that names the job's actor")
+	case r.Identity != nil && r.Identity.Job().Actor == "":
+		// Also where the issuer has no preset: its jobs are read as GitHub's, whose run,
+		// commit and ref an approval cannot do without either.
+		return fault.New(fault.Denied, "approval: %s, and nobody approves their own job", unnamed)
 	}
 	return nil
 }
@@ -195,14 +202,23 @@ func (s *Service) mayDecide(a *Approval, d Decision) error {
 	if a.Job == nil || a.Job.Actor == "" {
 		return nil
 	}
-	names, err := s.aliases(d.EntityID)
+	is, err := s.is(d.EntityID, a.Job.Actor)
 	if err != nil {
-		return fmt.Errorf("approval: look up the approver's aliases: %w", err)
+		return err
 	}
-	if slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, a.Job.Actor) }) {
+	if is {
 		return fault.New(fault.Denied, "approval: you (%s) started the job that asks; somebody else must approve", a.Job.Actor)
 	}
 	return nil
+}
+
+// is reports whether an entity has an alias of that name.
+func (s *Service) is(entityID, actor string) (bool, error) {
+	names, err := s.aliases(entityID)
+	if err != nil {
+		return false, fmt.Errorf("approval: look up the approver's aliases: %w", err)
+	}
+	return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, actor) }), nil
 }
 
 func (s *Service) put(ctx context.Context, a *Approval) error {

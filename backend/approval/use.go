@@ -7,8 +7,31 @@ import (
 	"context"
 	"time"
 
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/identity"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 )
+
+// Independent reports whether nobody who approved has started the job that uses the
+// approval, and why it does not serve where somebody has: the job that asked may be
+// another one of the same run, started by somebody else.
+func (s *Service) Independent(a *Approval, job identity.Job) (ok bool, why string, err error) {
+	if job.Actor == "" {
+		return false, unnamed, nil
+	}
+	for _, d := range a.Decisions {
+		if !d.Approve {
+			continue
+		}
+		is, err := s.is(d.EntityID, job.Actor)
+		if err != nil {
+			return false, "", err
+		}
+		if is {
+			return false, d.DisplayName + " has approved it and (as " + job.Actor + ") started the job that uses it", nil
+		}
+	}
+	return true, "", nil
+}
 
 // Claim takes an approval for one credential that is being made: nobody else can
 // meanwhile, and nobody has used or denied it since a was read.

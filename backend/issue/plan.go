@@ -240,7 +240,13 @@ func (s *Service) approved(ctx context.Context, p *plan, req Request) error {
 		}
 		run = &current
 	}
-	if ok, why := a.For(req.Caller, run); !ok {
+	ok, why := a.For(req.Caller, run)
+	if ok && p.identity != nil {
+		if ok, why, err = s.approvals.Independent(a, p.identity.Job()); err != nil {
+			return err
+		}
+	}
+	if !ok {
 		return fault.New(fault.Denied, "approval: %q does not serve: %s; %s", a.ID, why, ask)
 	}
 	p.approval = a
