@@ -5,7 +5,11 @@ package backend
 
 import (
 	"net/http"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/stretchr/testify/require"
@@ -161,4 +165,65 @@ func TestASingleUseIsRememberedAcrossAStart(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, again.status)
 	require.Contains(t, again.err, "single_use: this id_token has had its credential")
 	require.Equal(t, 1, m.github.Live())
+}
+
+// asks is the command that a refusal names.
+var asks = regexp.MustCompile(`ask with: vault write ci/(\S+) (.+?)(?:, then write approval_id here)?\)?\]?$`)
+
+// typed runs the command that a refusal names, as a shell in which $ID_TOKEN is set
+// would, and gives the approval's id.
+func (m *mount) typed(t *testing.T, refusal answer, idToken string) string {
+	t.Helper()
+	require.Equal(t, http.StatusForbidden, refusal.status)
+	command := asks.FindStringSubmatch(refusal.err)
+	require.NotNil(t, command, refusal.err)
+	body := map[string]any{}
+	for _, word := range strings.Fields(command[2]) {
+		field, value, _ := strings.Cut(word, "=")
+		body[field] = os.Expand(strings.Trim(value, `"`), func(string) string { return idToken })
+	}
+	asked := m.write(command[1], body)
+	require.Equal(t, http.StatusOK, asked.status, asked.err)
+	return asked.data["approval_id"].(string)
+}
+
+// Each refusal for want of an approval names a command that asks for one.
+func TestARefusalNamesACommandThatWorks(t *testing.T) {
+	m := newMount(t)
+	issuer := m.proven(t)
+	m.role("plain", map[string]any{"required_approvals": 1})
+	for _, role := range []string{"deploy", "plain"} {
+		t.Run(role, func(t *testing.T) {
+			proof := func() string {
+				if role == "plain" {
+					return ""
+				}
+				return issuer.Mint(jobs())
+			}
+			read := func(id string) answer {
+				body := map[string]any{"approval_id": id}
+				if idToken := proof(); idToken != "" {
+					body["id_token"] = idToken
+				}
+				return m.as("alice").write("creds/"+role, body)
+			}
+			approve := func(id string) string {
+				m.as("bob").must("approvals/"+role+"/"+id+"/approve", nil)
+				return id
+			}
+			id := approve(m.as("alice").typed(t, read(""), proof()))
+			require.Equal(t, http.StatusOK, read(id).status)
+
+			denied := m.as("alice").typed(t, read(id), proof())
+			require.Contains(t, read(id).err, "is used")
+			m.as("bob").must("approvals/"+role+"/"+denied+"/deny", nil)
+			void := m.as("alice").typed(t, read(denied), proof())
+			m.patch("roles/"+role, map[string]any{"purpose": "another"})
+			require.Contains(t, read(void).err, "is void")
+			expired := approve(m.as("alice").typed(t, read(void), proof()))
+			m.clock.advance(time.Hour)
+			require.Contains(t, read(expired).err, "is expired")
+			approve(m.as("alice").typed(t, read(expired), proof()))
+		})
+	}
 }

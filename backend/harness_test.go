@@ -157,7 +157,7 @@ func (m *mount) do(op logical.Operation, path string, body map[string]any) answe
 
 func (m *mount) ask(ctx context.Context, req *logical.Request) answer {
 	m.t.Helper()
-	req.Data, req.Storage = throughJSON(m.t, req.Data), m.storage
+	req.Data, req.Storage, req.MountPoint = throughJSON(m.t, req.Data), m.storage, "ci/"
 	if m.caller != "" {
 		req.EntityID, req.DisplayName = m.caller, m.caller
 	}

@@ -83,7 +83,7 @@ func answer(err error) (*logical.Response, error) {
 
 // callerOf is who asks.
 func callerOf(req *logical.Request) policy.Caller {
-	caller := policy.Caller{RequestID: req.ID, EntityID: req.EntityID, DisplayName: req.DisplayName}
+	caller := policy.Caller{RequestID: req.ID, EntityID: req.EntityID, DisplayName: req.DisplayName, Mount: req.MountPoint}
 	if req.Connection != nil {
 		caller.Address = req.Connection.RemoteAddr
 	}

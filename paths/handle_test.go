@@ -146,8 +146,9 @@ func TestAnUnknownFieldIsRefusedByName(t *testing.T) {
 }
 
 func TestWhoAsks(t *testing.T) {
-	caller := callerOf(&logical.Request{ID: "id", EntityID: "entity", DisplayName: "name", Connection: &logical.Connection{RemoteAddr: "10.0.0.1"}})
+	caller := callerOf(&logical.Request{ID: "id", EntityID: "entity", DisplayName: "name", MountPoint: "ci/", Connection: &logical.Connection{RemoteAddr: "10.0.0.1"}})
 	require.Equal(t, "10.0.0.1", caller.Address)
 	require.Equal(t, "id", caller.RequestID)
+	require.Equal(t, "ci/", caller.Mount)
 	require.Empty(t, callerOf(&logical.Request{}).Address)
 }

@@ -51,8 +51,8 @@ func (s *counted) List(ctx context.Context, prefix string) ([]string, error) {
 const basis = "as it was"
 
 var (
-	alice = policy.Caller{EntityID: "e-alice", DisplayName: "people-alice"}
-	ci    = policy.Caller{EntityID: "e-ci", DisplayName: "jwt-acme/web"}
+	alice = policy.Caller{EntityID: "e-alice", DisplayName: "people-alice", Mount: "ci/"}
+	ci    = policy.Caller{EntityID: "e-ci", DisplayName: "jwt-acme/web", Mount: "ci/"}
 )
 
 func newDesk(t *testing.T) *desk {

@@ -42,7 +42,7 @@ func (a *Approval) undecided() bool { return a.CompleteAt.IsZero() && !a.denied(
 
 // admit counts a request that is to be stored, or is fault.Conflict where the caller
 // has too many. Those that a change has made void since do not count.
-func (s *Service) admit(ctx context.Context, a *Approval) error {
+func (s *Service) admit(ctx context.Context, a *Approval, mount string) error {
 	if err := s.recall(ctx, a.Role); err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ func (s *Service) admit(ctx context.Context, a *Approval) error {
 		}
 	}
 	if waiting >= mostPending {
-		return fault.New(fault.Conflict, "approval: %d requests of yours for role %q are still to be decided; have one denied (list approvals/%s), or wait until %s, when the oldest ends",
-			waiting, a.Role, a.Role, oldest.UTC().Format(time.RFC3339))
+		return fault.New(fault.Conflict, "approval: %d requests of yours for role %q are still to be decided; have one denied (vault write %sapprovals/%s/<id>/deny), or wait until %s, when the oldest ends",
+			waiting, a.Role, mount, a.Role, oldest.UTC().Format(time.RFC3339))
 	}
 	s.count(a)
 	return nil

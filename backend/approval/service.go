@@ -83,7 +83,7 @@ func (s *Service) Ask(ctx context.Context, r Request) (*Approval, error) {
 		job := r.Identity.Job()
 		a.Job, a.Run = &job, &run
 	}
-	if err := s.admit(ctx, a); err != nil {
+	if err := s.admit(ctx, a, r.Caller.Mount); err != nil {
 		return nil, err
 	}
 	if err := s.create(ctx, a); err != nil {

@@ -95,7 +95,7 @@ func TestWhoAsksTooOftenWaits(t *testing.T) {
 	}
 	refused := func(why string) {
 		t.Helper()
-		requireFault(t, again(same), fault.Conflict, "20 requests of yours for role \"deploy\" are still to be decided; have one denied")
+		requireFault(t, again(same), fault.Conflict, "20 requests of yours for role \"deploy\" are still to be decided; have one denied (vault write ci/approvals/deploy/<id>/deny)")
 		require.ErrorContains(t, again(same), "or wait until "+why)
 	}
 	refused("2030-05-06T08:00:00Z")

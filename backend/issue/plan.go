@@ -199,13 +199,21 @@ func (s *Service) unseen(ctx context.Context, p *plan) error {
 	return s.seen.check(ctx, p.identity)
 }
 
+// askFor is the command that asks for an approval of a role.
+func askFor(role *policy.Role, caller policy.Caller) string {
+	command := "vault write " + caller.Mount + "approvals/" + role.Name + ` reason="..."`
+	if role.Issuer != "" {
+		command += ` id_token="$ID_TOKEN"`
+	}
+	return command
+}
+
 // approved finds the approval that the role needs.
 func (s *Service) approved(ctx context.Context, p *plan, req Request) error {
 	if p.required == 0 {
 		return nil
 	}
-	role := p.bound.Role.Name
-	ask := "ask with: vault write <mount>/approvals/" + role + " reason=\"...\""
+	role, ask := p.bound.Role.Name, "ask with: "+askFor(p.bound.Role, req.Caller)
 	if req.ApprovalID == "" {
 		return fault.New(fault.Denied, "approval: %d other(s) must approve; %s, then write approval_id here", p.required, ask)
 	}

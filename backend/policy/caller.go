@@ -11,6 +11,8 @@ type Caller struct {
 	DisplayName string
 	// Address is the caller's IP address as Vault sees it; may be empty.
 	Address string
+	// Mount is where the caller has the engine, with its last slash: "ci/".
+	Mount string
 }
 
 // Name is the caller as the log shows it.

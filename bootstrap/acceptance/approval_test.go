@@ -91,7 +91,7 @@ func TestApprovals(t *testing.T) {
 
 func (a *approvals) serveOnce(t *testing.T) {
 	a.role("prod", map[string]any{"environment": "careful"})
-	a.refused(t, a.alice.Read("ci/creds/prod"), `approval: 1 other(s) must approve; ask with: vault write <mount>/approvals/prod reason="..."`)
+	a.refused(t, a.alice.Read("ci/creds/prod"), `approval: 1 other(s) must approve; ask with: vault write ci/approvals/prod reason="..."`)
 	id := a.ask(t, a.alice, "prod", nil)
 	a.refused(t, read(a.alice, "prod", id), "is still to be decided")
 	a.refused(t, decide(a.alice, "prod", id, "approve"), "you asked for it; somebody else must approve")
