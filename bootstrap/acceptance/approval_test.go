@@ -22,6 +22,7 @@ type approvals struct {
 	*stand
 	// alice asks; bob and carol decide; octocat is who starts the jobs.
 	alice, bob, carol, octocat *worldtest.Caller
+	carolID                    string
 	jobs                       platform
 }
 
@@ -41,6 +42,7 @@ func newApprovals(t *testing.T) *approvals {
 	}
 	people := a.Users("people", users...)
 	a.alice, a.bob, a.carol, a.octocat = a.As(people[0].Token), a.As(people[1].Token), a.As(people[2].Token), a.As(people[3].Token)
+	a.carolID = people[2].EntityID
 	a.jobs = platform{"github-actions", identitytest.New(t, identitytest.Options{Path: identitytest.GitHubPath}), identitytest.GitHub(), "repository"}
 	a.trust(a.jobs)
 	a.root.Must("ci/environments/careful", map[string]any{"required_approvals": 1})
@@ -81,6 +83,7 @@ func TestApprovals(t *testing.T) {
 	t.Run("as many different people as are required", a.differentPeople)
 	t.Run("whoever is not known neither asks nor approves", a.unknown)
 	t.Run("an approval is for one run of one commit and ref, and not for its actor to give", a.oneRun)
+	t.Run("who started a job is known by an alias of any auth mount", a.otherAlias)
 	t.Run("a deny ends it", a.denied)
 	t.Run("a change of what it rests on makes it void", a.void)
 	t.Run("destructive permissions need one everywhere", a.destructive)
@@ -154,34 +157,6 @@ func (a *approvals) unknown(t *testing.T) {
 	a.ask(t, nobody, "known-job", map[string]any{"id_token": a.jobs.issuer.Mint(a.jobs.job)})
 }
 
-func (a *approvals) oneRun(t *testing.T) {
-	a.role("run", map[string]any{"environment": "careful", "issuer": a.jobs.name})
-	mint := func(claims identitytest.Claims) string { return a.jobs.issuer.Mint(a.jobs.job.With(claims)) }
-	job := a.As(a.login(t, a.jobs, mint(nil)).Token)
-	a.refused(t, job.Write("ci/approvals/run", map[string]any{"reason": "x"}), "write id_token")
-	a.refused(t, job.Write("ci/approvals/run", map[string]any{"reason": "x", "id_token": mint(identitytest.Claims{"run_id": nil})}), "has no claim run_id")
-
-	id := a.ask(t, job, "run", map[string]any{"id_token": mint(nil)})
-	view := a.bob.Read("ci/approvals/run/" + id).Data
-	require.Equal(t, "octocat", view["job_actor"])
-	require.Equal(t, "6dcb09b5b57875f334f61aebed695e2e4193db5e", view["job_sha"])
-	require.Equal(t, "octocat", a.event(t, "approval_requested", id)["job_actor"])
-	a.refused(t, decide(a.octocat, "run", id, "approve"), "you (octocat) started the job that asks")
-	a.approve(t, a.bob, "run", id, "approved")
-
-	with := func(claims identitytest.Claims) world.Answer {
-		return job.Write("ci/creds/run", map[string]any{"approval_id": id, "id_token": mint(claims)})
-	}
-	for _, other := range []identitytest.Claims{
-		{"run_id": "1"}, {"sha": "0000000000000000000000000000000000000000"}, {"ref": "refs/heads/other"}, {"repository": "acme/api"},
-	} {
-		a.refused(t, with(other), "it is for another run, commit or ref")
-	}
-	a.refused(t, a.alice.Write("ci/creds/run", map[string]any{"approval_id": id, "id_token": mint(nil)}), "it was asked for by somebody else")
-	got := with(identitytest.Claims{"run_attempt": "3"})
-	require.Equal(t, 200, got.Status, got.Errors)
-}
-
 func (a *approvals) denied(t *testing.T) {
 	a.role("deniable", map[string]any{"environment": "careful"})
 	for _, before := range []string{"it is approved", "it was approved"} {
@@ -213,22 +188,30 @@ func (a *approvals) void(t *testing.T) {
 		of   string
 		path string
 		data map[string]any
+		back map[string]any
 	}{
-		{"the role", "ci/roles/changing", map[string]any{"repositories": []string{"web", "api"}}},
-		{"the stage", "ci/stages/ship", map[string]any{"github": []string{"contents=read", "packages=read"}}},
-		{"the environment", "ci/environments/changing", map[string]any{"description": "another"}},
-		{"the config", "ci/config/github", map[string]any{"max_concurrency": 63}},
-		{"the issuer", "ci/issuers/" + a.jobs.name, map[string]any{"audiences": []string{identitytest.Audience, "another"}}},
+		{"the role", "ci/roles/changing", map[string]any{"repositories": []string{"web", "api"}}, map[string]any{"repositories": "web"}},
+		{"the stage", "ci/stages/ship", map[string]any{"github": []string{"contents=read", "packages=read"}}, map[string]any{"github": "contents=read"}},
+		{"the environment", "ci/environments/changing", map[string]any{"description": "another"}, map[string]any{"description": ""}},
+		{"the config", "ci/config/github", map[string]any{"max_concurrency": 63}, map[string]any{"max_concurrency": 64}},
+		{"the issuer", "ci/issuers/" + a.jobs.name, map[string]any{"audiences": []string{identitytest.Audience, "another"}}, map[string]any{"audiences": identitytest.Audience}},
 	} {
 		id := approved()
 		require.NoError(t, a.root.Patch(change.path, change.data).Failure())
 		answer := a.alice.Write("ci/creds/changing", map[string]any{"approval_id": id, "id_token": mint()})
 		a.refused(t, answer, "is void: role, stage, environment, config or issuer changed since")
 		require.Equal(t, "void", a.alice.Read("ci/approvals/changing/" + id).Data["status"], change.of)
+		require.NoError(t, a.root.Patch(change.path, change.back).Failure())
+		answer = a.alice.Write("ci/creds/changing", map[string]any{"approval_id": id, "id_token": mint()})
+		a.refused(t, answer, "is void")
+		require.Equal(t, "void", a.alice.Read("ci/approvals/changing/" + id).Data["status"], "%s is as it was", change.of)
 	}
 	id := approved()
 	require.Equal(t, 204, a.root.Delete("ci/roles/changing").Status)
 	require.Equal(t, "void", a.alice.Read("ci/approvals/changing/" + id).Data["status"], "the role is gone")
+	a.role("changing", role)
+	require.Equal(t, "void", a.alice.Read("ci/approvals/changing/" + id).Data["status"], "the role was made again")
+	a.refused(t, a.alice.Write("ci/creds/changing", map[string]any{"approval_id": id, "id_token": mint()}), "is void")
 }
 
 func (a *approvals) destructive(t *testing.T) {
