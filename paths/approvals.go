@@ -41,7 +41,7 @@ func approvalPaths(e *Engine) []*framework.Path {
 				logical.UpdateOperation: operation("Ask for an approval.", h.ask, http.StatusOK, askedFields()),
 				logical.ListOperation:   operation("List a role's approvals.", h.list, http.StatusOK, listedWithInfo()),
 			},
-			HelpSynopsis: "Ask others to approve a credential.", HelpDescription: "An approval is for this role, this caller and, with an issuer, this very run, commit and ref. It is used once, ends by itself, and is void once the role, its stage, environment, config or issuer was written again, be it as it was.",
+			HelpSynopsis: "Ask others to approve a credential.", HelpDescription: "An approval is for this role, this caller and, with an issuer, this very run, commit and ref. It is used once, ends by itself, and is void once the role, its stage, environment, config or issuer was written again, be it as it was. At most 20 requests of a caller for a role wait for a decision.",
 		},
 		{
 			Pattern: one, DisplayAttrs: display("approval"), Fields: id,
