@@ -19,6 +19,8 @@ output "key_commands" {
     for name, config in var.configs : name => join(" ", concat(
       ["vault write ${var.mount}/config/${name}"],
       [for field, value in config : "${field}='${value}'" if contains(["provider", "base_url", "app_id", "organization", "installation_id", "username"], field) && value != null],
+      # Several lines of PEM do not go into a command: they come from a file, as the key does.
+      config.ca_cert != null ? ["ca_cert=@ca.pem"] : [],
       [{ github = "private_key=@key.pem", gitlab = "token=-", gitea = "password=-" }[config.provider]],
     ))
   }

@@ -161,7 +161,7 @@ func TestPolicyText(t *testing.T) {
 
 func TestOutputs(t *testing.T) {
 	outputs, err := open(t, ".").Outputs(decode(t, `{
-		"configs": {"github": {"provider": "github", "app_id": "1", "organization": "acme", "max_concurrency": 5}, "gitlab": {"provider": "gitlab"}},
+		"configs": {"github": {"provider": "github", "app_id": "1", "organization": "acme", "max_concurrency": 5}, "gitlab": {"provider": "gitlab", "ca_cert": "-----BEGIN CERTIFICATE-----"}},
 		"roles": {"build-web": {"config": "github", "stage": "build", "environment": "dev", "owner": "team-web", "purpose": "build",
 			"repositories": ["web"], "permissions": ["contents=read"]}},
 		"policies": {"ci-web": {"creds/build-web": ["read"]}}}`))
@@ -171,7 +171,7 @@ func TestOutputs(t *testing.T) {
 		"owners":      `{"team-web":["build-web"]}`,
 		"policies":    `["ci-web"]`,
 		"key_commands": `{"github":"vault write ci/config/github app_id='1' organization='acme' provider='github' private_key=@key.pem",` +
-			`"gitlab":"vault write ci/config/gitlab provider='gitlab' token=-"}`,
+			`"gitlab":"vault write ci/config/gitlab provider='gitlab' ca_cert=@ca.pem token=-"}`,
 	}, outputs)
 }
 

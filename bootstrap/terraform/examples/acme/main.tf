@@ -120,7 +120,8 @@ module "ci" {
 
   policies = {
     ci-build-web = {
-      "creds/build-web"   = ["read"]
+      # A pipeline reads, or writes where it narrows or shows its id_token (citoken and step.sh always write).
+      "creds/build-web"   = ["read", "update"]
       "explain/build-web" = ["read"]
     }
     ci-release-approvers = {
