@@ -27,7 +27,7 @@ import (
 
 const engine = "vault-plugin-secrets-ci"
 
-// site is a Vault that scripts/bootstrap-mount.sh brings to where it should be: two
+// site is a Vault that scripts/bootstrap-mount.sh brings to where it should be:
 // versions of the engine in its plugin directory, a GitHub to make tokens at, and
 // the two CI systems whose jobs log in.
 type site struct {
@@ -39,7 +39,7 @@ type site struct {
 	actions, gitlab *identitytest.Issuer
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T, versions ...string) *site {
 	t.Helper()
 	s := &site{
 		t: t, Vault: worldtest.StartVault(t, world.Options{}), github: githubtest.Start(t, githubtest.Options{Validate: true}),
@@ -48,7 +48,7 @@ func newSite(t *testing.T) *site {
 	}
 	s.root = s.Root()
 	s.app, _ = s.github.Install("acme", permissions(), "web", "api")
-	for _, version := range []string{"v0.1.0", "v0.1.1"} {
+	for _, version := range versions {
 		flag := "-ldflags=-X github.com/ci-identity/vault-plugin-secrets-ci/backend.Version=" + version
 		require.NoError(t, world.BuildPlugin(t.Context(), world.EnginePackage, s.program(version), flag))
 	}
@@ -114,7 +114,7 @@ func (s *site) state() map[string]any {
 }
 
 func TestBootstrap(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, "v0.1.0", "v0.1.1")
 
 	t.Run("the page shows what there is", func(t *testing.T) {
 		repository, err := world.Root()
