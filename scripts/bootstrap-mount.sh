@@ -16,9 +16,10 @@ usage: bootstrap-mount.sh --version vX.Y.Z --program FILE [options]
                         its command is FILE's base name
   --sha256 HEX          in place of FILE's own, where --program only names it
   --mount PATH          where the engine is mounted (ci)
-  --default-ttl TTL     of leases whose role and environment say nothing (15m)
-  --max-ttl TTL         of any lease of the mount (6h)
-  --role ROLE           a role whose credentials pipelines may read; may be given many times
+  --default-ttl TTL     of leases whose role and environment say nothing (a new mount: 15m)
+  --max-ttl TTL         of any lease of the mount (a new mount: 6h)
+  --role ROLE           a role whose credentials pipelines may read; may be given many times, and is the
+                        whole list each time: jobs that log in lose a role that is not in it
   --audience URL        what jobs ask their identity token for ($VAULT_ADDR)
 
   --github-owner NAME --github-owner-id ID
@@ -37,7 +38,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 templates=$root/bootstrap/mount
 plugin=vault-plugin-secrets-ci
 
-version='' program='' sha256='' mount=ci default_ttl=15m max_ttl=6h roles='' audience=${VAULT_ADDR-}
+version='' program='' sha256='' mount=ci default_ttl='' max_ttl='' roles='' audience=${VAULT_ADDR-}
 owner='' owner_id='' group=''
 github_issuer=https://token.actions.githubusercontent.com
 gitlab_issuer=https://gitlab.com
@@ -112,7 +113,9 @@ enable_or_upgrade() {
 	local type running
 	type=$(field "sys/mounts/$mount" type)
 	if [ -z "$type" ]; then
-		vault secrets enable -path="$mount" -plugin-version="$version" "$plugin" >/dev/null
+		# With its TTLs from the first moment: Vault's own are 32 days.
+		vault secrets enable -path="$mount" -plugin-version="$version" \
+			-default-lease-ttl="${default_ttl:-15m}" -max-lease-ttl="${max_ttl:-6h}" "$plugin" >/dev/null
 		say "enabled $mount/ with $version"
 		return
 	fi
@@ -140,11 +143,15 @@ upgrade() {
 	say "upgraded $mount/ from $1 to $version"
 }
 
+# What is not said stays as it is.
 tune() {
-	vault secrets tune -default-lease-ttl="$default_ttl" -max-lease-ttl="$max_ttl" "$mount/" >/dev/null
+	[ -z "$default_ttl" ] || vault secrets tune -default-lease-ttl="$default_ttl" "$mount/" >/dev/null
+	[ -z "$max_ttl" ] || vault secrets tune -max-lease-ttl="$max_ttl" "$mount/" >/dev/null
 	"$root/scripts/tune-audit.sh" "$mount" >/dev/null
-	say "tuned $mount/: leases $default_ttl, at most $max_ttl; audit keys"
+	say "tuned $mount/: leases $(ttl default_lease_ttl), at most $(ttl max_lease_ttl); audit keys"
 }
+
+ttl() { field "sys/mounts/$mount/tune" "$1"; }
 
 # render FILE NAME=VALUE... prints a template with its @NAME@ filled in.
 render() {
@@ -176,10 +183,18 @@ policies() {
 	done
 }
 
-# login AUTH ISSUER NAME=VALUE... lets the jobs of one CI system log in at auth/AUTH/ as role `job`, with
-# the policy that binds each to its own repository.
+# gone POLICY prints the roles that the policy of a login is for, and that are not in the list any more.
+gone() {
+	local role
+	for role in $(vault policy read "$1" 2>/dev/null | sed -n "s|^path \"$mount/creds/\(.*\)/{{.*|\1|p"); do
+		[[ "$roles " == *" $role "* ]] || printf ' %s' "$role"
+	done
+}
+
+# login AUTH ISSUER NAME=VALUE... lets the jobs of one CI system log in at auth/AUTH/: as role `job`, with
+# the policy that binds each to its own repository, and as role `scanner`, which can only report tokens.
 login() {
-	local auth=$1 issuer=$2 accessor role
+	local auth=$1 issuer=$2 accessor role lost prefix=${mount//\//-}
 	shift 2
 	accessor=$(field "sys/auth/$auth" accessor)
 	if [ -z "$accessor" ]; then
@@ -191,12 +206,16 @@ login() {
 		vault write "auth/$auth/config" oidc_discovery_url="$issuer" bound_issuer="$issuer" >/dev/null
 		say "auth/$auth/ trusts $issuer"
 	fi
+	lost=$(gone "$prefix-repository-$auth")
 	for role in $roles; do
 		render policies/repository.hcl "role=$role" "accessor=$accessor"
 	done | policy "repository-$auth"
-	render "jwt/$auth.json" "policy=${mount//\//-}-repository-$auth" "audience=$audience" "$@" |
-		vault write "auth/$auth/role/job" - >/dev/null
-	say "jobs log in at auth/$auth/ as role job"
+	[ -z "$lost" ] || say "no longer for jobs of auth/$auth/:$lost"
+	for role in job:repository-"$auth" scanner:exposed; do
+		render "jwt/$auth.json" "policy=$prefix-${role#*:}" "audience=$audience" "$@" |
+			vault write "auth/$auth/role/${role%:*}" - >/dev/null
+	done
+	say "jobs log in at auth/$auth/ as role job, scanners as role scanner"
 }
 
 while [ $# -gt 0 ]; do
@@ -204,6 +223,11 @@ while [ $# -gt 0 ]; do
 	-h | --help)
 		usage
 		exit 0
+		;;
+	--*=*)
+		take "${1%%=*}" "${1#*=}"
+		shift
+		continue
 		;;
 	esac
 	[ $# -ge 2 ] || fail "$1 needs a value"

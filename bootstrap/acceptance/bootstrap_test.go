@@ -100,7 +100,8 @@ func (s *site) state() map[string]any {
 	for _, path := range []string{
 		"sys/plugins/catalog/secret/" + engine + "?version=v0.1.0", "sys/plugins/catalog/secret/" + engine + "?version=v0.1.1",
 		"sys/mounts/ci", "sys/mounts/ci/tune", "sys/auth/github-actions", "sys/auth/gitlab",
-		"auth/github-actions/config", "auth/github-actions/role/job", "auth/gitlab/config", "auth/gitlab/role/job",
+		"auth/github-actions/config", "auth/github-actions/role/job", "auth/github-actions/role/scanner",
+		"auth/gitlab/config", "auth/gitlab/role/job", "auth/gitlab/role/scanner",
 	} {
 		state[path] = s.root.Read(path).Data
 	}
@@ -185,10 +186,49 @@ func TestBootstrap(t *testing.T) {
 		require.Contains(t, output.Stderr, "is registered with another SHA-256")
 	})
 
+	t.Run("what a later run does not say", s.later)
+
 	s.connect()
 	t.Run("each policy allows its own things alone", s.policies)
 	t.Run("a job that logs in is bound to its own repository", s.jobs)
+	t.Run("a login by hand", s.byHand)
 	t.Run("an upgrade in place keeps live leases", s.upgrade)
+}
+
+// later runs the command with other options: TTLs stay as they were set, and the
+// roles are those of the last run.
+func (s *site) later(t *testing.T) {
+	root := s.For(t).Root()
+	before := s.state()
+	require.Zero(t, s.bootstrap("v0.1.0", "--max-ttl=2h").Code, "a value may come after an equals sign")
+	s.mustBootstrap("v0.1.0")
+	tune := root.Read("sys/mounts/ci/tune").Data
+	require.EqualValues(t, 15*60, tune["default_lease_ttl"])
+	require.EqualValues(t, 2*60*60, tune["max_lease_ttl"])
+
+	more := s.bootstrap("v0.1.0", "--role", "build-more", "--max-ttl", "6h")
+	require.Zero(t, more.Code, more.Stderr)
+	require.NotContains(t, more.Stdout, "no longer")
+	said := s.mustBootstrap("v0.1.0")
+	require.Contains(t, said, "no longer for jobs of auth/github-actions/: build-more\n")
+	require.Contains(t, said, "no longer for jobs of auth/gitlab/: build-more\n")
+
+	// What somebody may have been given by name is not taken away.
+	require.Equal(t, 204, root.Delete("sys/policies/acl/ci-pipeline-build-more").Status)
+	require.Equal(t, before, s.state())
+}
+
+// byHand makes the login of another CI system as the page says.
+func (s *site) byHand(t *testing.T) {
+	forgejo := identitytest.New(t, identitytest.Options{Path: identitytest.ForgejoPath})
+	shell := newShell(t, s.Vault, map[string]string{"admin": s.RootToken()}, "https://git.example.com/api/actions", forgejo.URL())
+	for _, step := range readSessions(t, "bootstrap", "mount", "README.md") {
+		shell.run(t, step)
+	}
+	job := s.For(t).As(s.login(t, "forgejo", forgejo.Mint(identitytest.Forgejo())).Token)
+	require.Equal(t, 200, job.Read("ci/creds/build-any/acme/web").Status)
+	require.Equal(t, 403, job.Read("ci/creds/build-any/acme/api").Status)
+	require.Equal(t, 204, job.Write("auth/token/revoke-self", nil).Status)
 }
 
 // connect writes what a mount needs beyond the bootstrap: a config, an environment

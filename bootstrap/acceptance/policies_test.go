@@ -216,6 +216,16 @@ func (s *site) jobs(t *testing.T) {
 		require.Equal(t, "-", letters(answer.Data["ci/creds/build-any"]))
 	})
 
+	t.Run("a scanner reports what it found, and does nothing else", func(t *testing.T) {
+		for auth, identity := range map[string]string{
+			"github-actions": s.actions.Mint(identitytest.GitHub()), "gitlab": s.gitlab.Mint(identitytest.GitLab()),
+		} {
+			session, err := s.LoginJWT(t.Context(), auth, "scanner", identity)
+			require.NoError(t, err)
+			require.ElementsMatch(t, []string{"default", "ci-exposed"}, session.Policies)
+		}
+	})
+
 	t.Run("strangers do not log in", func(t *testing.T) {
 		for why, attempt := range map[string]struct{ auth, idToken string }{
 			"another owner":               {"github-actions", s.actions.Mint(identitytest.GitHub().With(identitytest.Claims{"repository_owner": "evil", "repository_owner_id": "66"}))},
