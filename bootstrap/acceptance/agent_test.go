@@ -21,8 +21,8 @@ import (
 
 // A short lease must be renewed to live; a long one must be revoked to die in time.
 var (
-	shortLease = map[string]any{"ttl": 4, "max_ttl": 3600}
-	longLease  = map[string]any{"ttl": 600, "max_ttl": 3600}
+	shortLease = map[string]any{"repositories": "*", "ttl": 4, "max_ttl": 3600}
+	longLease  = map[string]any{"repositories": "*", "ttl": 600, "max_ttl": 3600}
 )
 
 func TestAgent(t *testing.T) {
@@ -58,7 +58,7 @@ func (m *machine) verifyUnit(t *testing.T) {
 }
 
 func (m *machine) oneToken(t *testing.T) {
-	m.role("build-dev", shortLease)
+	m.role("build-any", shortLease)
 	before, renewed := m.minted(), m.renewals()
 	agent := m.serve(t, "agent.hcl")
 	token := m.token(t)
@@ -79,7 +79,7 @@ func (m *machine) oneToken(t *testing.T) {
 }
 
 func (m *machine) restarts(t *testing.T) {
-	m.role("build-dev", longLease)
+	m.role("build-any", longLease)
 	before := m.minted()
 	first := m.serve(t, "agent.hcl")
 	old := m.token(t)
@@ -93,7 +93,7 @@ func (m *machine) restarts(t *testing.T) {
 }
 
 func (m *machine) crashes(t *testing.T) {
-	m.role("build-dev", longLease)
+	m.role("build-any", longLease)
 	agent := m.serve(t, "agent.hcl")
 	require.Equal(t, githubtest.Live, m.github.StateOf(m.token(t)))
 	m.halt(t, agent, syscall.SIGKILL)
@@ -101,7 +101,7 @@ func (m *machine) crashes(t *testing.T) {
 }
 
 func (m *machine) identity(t *testing.T) {
-	m.role("build-dev", longLease)
+	m.role("build-any", longLease)
 	before := m.minted()
 	agent := m.serve(t, "agent-jwt.hcl")
 	require.Equal(t, githubtest.Live, m.github.StateOf(m.token(t)))
@@ -159,7 +159,7 @@ func (m *machine) shown(t *testing.T) string {
 }
 
 func (m *machine) runsJob(t *testing.T) {
-	m.role("build-dev", shortLease)
+	m.role("build-any", shortLease)
 	before, renewed := m.minted(), m.renewals()
 	identity := m.job("acme/web", vaultAudience)
 	_, wait := m.runJob(t, identity)
@@ -181,7 +181,7 @@ func (m *machine) runsJob(t *testing.T) {
 }
 
 func (m *machine) cancelsJob(t *testing.T) {
-	m.role("build-dev", longLease)
+	m.role("build-any", longLease)
 	run, wait := m.runJob(t, m.job("acme/web", vaultAudience))
 	require.Equal(t, githubtest.Live, m.github.StateOf(m.shown(t)))
 	require.NoError(t, run.Process.Signal(syscall.SIGTERM))

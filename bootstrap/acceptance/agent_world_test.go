@@ -47,12 +47,25 @@ func newMachine(t *testing.T) *machine {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(m.path("etc", filepath.Base(file)), []byte(places.Replace(string(text))), info.Mode()))
 	}
-	id, secret := m.appRole("machine", "pipeline")
-	m.put("etc/role-id", id)
-	m.put("credentials/secret-id", secret)
 	m.put("etc/id-token", m.job("acme/web", vaultAudience))
-	m.secrets = append(m.secrets, secret)
+	m.appRoleOfThePage(t)
 	return m
+}
+
+// appRoleOfThePage makes the machine's login as the page says.
+func (m *machine) appRoleOfThePage(t *testing.T) {
+	t.Helper()
+	shell := newShell(t, m.Vault, map[string]string{"admin": m.RootToken()},
+		"vault auth enable approle", "vault auth list", // the workplace has it
+		"192.0.2.10/32", "127.0.0.1/32",
+		">role-id", ">"+m.path("etc", "role-id"),
+		">secret-id", ">"+m.path("credentials", "secret-id"))
+	for _, step := range readSessions(t, "bootstrap", "agent", "README.md") {
+		shell.run(t, step)
+	}
+	secret, err := os.ReadFile(m.path("credentials", "secret-id"))
+	require.NoError(t, err)
+	m.secrets = append(m.secrets, string(secret))
 }
 
 func (m *machine) path(parts ...string) string {

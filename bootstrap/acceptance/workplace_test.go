@@ -51,7 +51,8 @@ func newWorkplace(t *testing.T) *workplace {
 		"preset": "github-actions", "public_keys": []string{w.issuer.PublicKeyPEM()}, "audiences": []string{vaultAudience},
 	})
 	w.role("build-web", map[string]any{"issuer": "actions", "bound_claims": []string{"repository=acme/web"}, "ttl": 900})
-	w.Policy("pipeline", w.policy("pipeline", "build-web")+w.policy("pipeline", "build-dev"))
+	w.Policy("pipeline", w.policy("pipeline", "build-web")+w.policy("pipeline", "build-dev")+w.policy("pipeline", "build-any"))
+	w.Policy("ci-pipeline-build-any", w.policy("pipeline", "build-any"))
 	w.Policy("exposed", w.policy("exposed", ""))
 	w.Policy("audit", w.policy("audit", ""))
 
@@ -59,7 +60,8 @@ func newWorkplace(t *testing.T) *workplace {
 		accessor, err := w.EnableJWT(t.Context(), mount, w.issuer)
 		require.NoError(t, err)
 		if policy == "repository" {
-			w.Policy(policy, strings.ReplaceAll(w.policy(policy, "build-web"), "@accessor@", accessor))
+			both := w.policy(policy, "build-web") + w.policy(policy, "build-any")
+			w.Policy(policy, strings.ReplaceAll(both, "@accessor@", accessor))
 		}
 		require.NoError(t, w.PutJWTRole(t.Context(), mount, "job", map[string]any{
 			"bound_audiences": []string{vaultAudience}, "user_claim": "repository",

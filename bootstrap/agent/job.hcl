@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MPL-2.0
 #
 # One job as a child of Vault Agent, with a credential in its environment. run-job.sh runs this.
+# Edit first: mount_path, which is the login of the CI system; in both templates the role and the repository,
+# which must be the job's own; the command.
 
 vault {
   retry {
@@ -12,7 +14,7 @@ vault {
 
 auto_auth {
   method "jwt" {
-    mount_path  = "auth/jwt"
+    mount_path  = "auth/github-actions"
     exit_on_err = true
     config = {
       path = ".ci-job/id-token"
@@ -33,12 +35,12 @@ template_config {
 }
 
 env_template "CI_TOKEN" {
-  contents             = "{{ with secret \"ci/creds/build-dev\" }}{{ .Data.token }}{{ end }}"
+  contents             = "{{ with secret \"ci/creds/build-any/acme/web\" }}{{ .Data.token }}{{ end }}"
   error_on_missing_key = true
 }
 
 env_template "CI_TOKEN_USERNAME" {
-  contents             = "{{ with secret \"ci/creds/build-dev\" }}{{ .Data.username }}{{ end }}"
+  contents             = "{{ with secret \"ci/creds/build-any/acme/web\" }}{{ .Data.username }}{{ end }}"
   error_on_missing_key = true
 }
 
