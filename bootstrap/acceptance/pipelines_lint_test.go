@@ -60,7 +60,7 @@ func TestPipelinesLint(t *testing.T) {
 		if err != nil {
 			t.Skip("shellcheck is not on PATH")
 		}
-		output, err := exec.CommandContext(t.Context(), shellcheck, pipelineFile(t, "step.sh")).CombinedOutput()
+		output, err := exec.CommandContext(t.Context(), shellcheck, pipelineFile(t, "step.sh"), pipelineFile(t, "approval.sh")).CombinedOutput()
 		require.NoError(t, err, string(output))
 	})
 }

@@ -264,11 +264,15 @@ func (s *street) runStep(t *testing.T, j pipelineJob) outcome {
 	env := s.machine(t)
 	maps.Copy(env, map[string]string{
 		"VAULT_ADDR": s.vaultAddress(), "VAULT_AUTH": "github-actions",
-		"VAULT_ID_TOKEN": s.identity("github-actions", s.vaultAddress()),
+		"VAULT_ID_TOKEN": s.identity("github-actions", s.vaultAddress()), "VAULT_APPROVAL_ID": j.approval,
 	})
+	role := "build-any"
+	if j.role != "" {
+		role = j.role
+	}
 	out.log, out.failed = process{
 		folder: out.folder, env: env, kill: j.kill, alone: true,
-		command: []string{pipelineFile(t, "step.sh"), "build-any/" + j.project(), "sh", "-c", work},
+		command: []string{pipelineFile(t, "step.sh"), role + "/" + j.project(), "sh", "-c", work},
 	}.run(t)
 	return out
 }

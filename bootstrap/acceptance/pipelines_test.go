@@ -70,7 +70,7 @@ func newStreet(t *testing.T) *street {
 		"gitlab": {"gitlab", identitytest.New(t, identitytest.Options{Path: identitytest.GitLabPath}),
 			identitytest.GitLab().With(identitytest.Claims{"project_path": "acme/web"}), "project_path"},
 	}
-	s.admit("github-actions", "github", "build-any", []string{"contents=read"})
+	s.admit("github-actions", "github", "build-any", []string{"contents=read"}, "deploy-web")
 	s.admit("gitlab", "gitlab", "build-project", []string{"repository=read"})
 	s.identities = s.identityEndpoint()
 	return s
@@ -82,21 +82,25 @@ func (s *street) vaultAddress() string {
 }
 
 // admit lets the jobs of a CI system log in, and have a role on their own repository
-// that issues against their identity.
-func (s *street) admit(auth, config, role string, permissions []string) {
+// that issues against their identity; and roles that are written later.
+func (s *street) admit(auth, config, role string, permissions []string, later ...string) {
 	s.t.Helper()
 	accessor, err := s.EnableAuth(s.t.Context(), auth, "jwt")
 	require.NoError(s.t, err)
 	s.root.Must("auth/"+auth+"/config", map[string]any{"oidc_discovery_url": s.jobs[auth].issuer.URL()})
 	audience := map[string]string{"github-actions": s.vaultAddress(), "gitlab": identitytest.Audience}[auth]
-	fill := strings.NewReplacer("@mount@", "ci", "@role@", role, "@accessor@", accessor, "@policy@", "repository-"+auth,
+	fill := strings.NewReplacer("@mount@", "ci", "@accessor@", accessor, "@policy@", "repository-"+auth,
 		"@audience@", audience, "@owner@", "acme", "@owner_id@", "65", "@group@", "acme")
 	template := func(name string) string {
 		text, err := os.ReadFile(pipelineFile(s.t, filepath.Join("..", "mount", name)))
 		require.NoError(s.t, err)
 		return fill.Replace(string(text))
 	}
-	s.Policy("repository-"+auth, template("policies/repository.hcl"))
+	var policy strings.Builder
+	for _, name := range append(later, role) {
+		policy.WriteString(strings.ReplaceAll(template("policies/repository.hcl"), "@role@", name))
+	}
+	s.Policy("repository-"+auth, policy.String())
 	var login map[string]any
 	require.NoError(s.t, json.Unmarshal([]byte(template("jwt/"+auth+".json")), &login))
 	s.root.Must("auth/"+auth+"/role/job", login)
@@ -163,6 +167,8 @@ type pipeline struct {
 type pipelineJob struct {
 	// repository that the job says it is of; empty means acme/web, which it is.
 	repository string
+	// role is another than the file's, and approval one that it needs.
+	role, approval string
 	// work takes the place of what the file does with the credential.
 	work string
 	// kill is told the folder of the job, and says when SIGTERM is to come.
@@ -200,6 +206,7 @@ func TestPipelines(t *testing.T) {
 	} {
 		t.Run(p.name, func(t *testing.T) { s.holds(t, p) })
 	}
+	t.Run("approval.sh", s.approves)
 	s.NoSecrets(s.secrets...)
 }
 

@@ -7,8 +7,8 @@
 #   step.sh ROLE[/REPOSITORY] COMMAND [ARGUMENT...]
 #
 # VAULT_ADDR is where Vault is, VAULT_AUTH the login of the CI system (github-actions, gitlab) and
-# VAULT_ID_TOKEN the job's own token. The command finds its credential in CI_TOKEN and
-# CI_TOKEN_USERNAME. Needs vault and jq.
+# VAULT_ID_TOKEN the job's own token; VAULT_APPROVAL_ID is for a role that needs an approval. The
+# command finds its credential in CI_TOKEN and CI_TOKEN_USERNAME. Needs vault and jq.
 set -eu
 set +x
 
@@ -47,7 +47,8 @@ trap 'stop 130' INT
 trap 'stop 143' TERM
 
 vault_token=$(printf %s "$VAULT_ID_TOKEN" | VAULT_TOKEN='' vault write -field=token "auth/$VAULT_AUTH/login" role=job jwt=-)
-credential=$(printf %s "$VAULT_ID_TOKEN" | VAULT_TOKEN=$vault_token vault write -format=json "ci/creds/$path" id_token=-)
+credential=$(printf %s "$VAULT_ID_TOKEN" | VAULT_TOKEN=$vault_token vault write -format=json "ci/creds/$path" id_token=- \
+	${VAULT_APPROVAL_ID:+"approval_id=$VAULT_APPROVAL_ID"})
 CI_TOKEN=$(printf %s "$credential" | jq -er .data.token)
 CI_TOKEN_USERNAME=$(printf %s "$credential" | jq -er .data.username)
 export CI_TOKEN CI_TOKEN_USERNAME
