@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,12 +35,13 @@ func (d *delivery) declare(flags *flag.FlagSet) {
 }
 
 // deliver makes the environment of the command. cleanUp is never nil and removes
-// every file that holds the token.
+// every file that was made here, and nothing else.
 func (d *delivery) deliver(made *credential.Credential) (environment []string, cleanUp func(), err error) {
 	var files []string
 	cleanUp = func() {
-		for _, file := range files {
-			_ = os.RemoveAll(file)
+		// A folder has to be empty: what came last goes first.
+		for _, file := range slices.Backward(files) {
+			_ = os.Remove(file)
 		}
 	}
 	environment = ownEnvironment()
@@ -59,10 +61,10 @@ func (d *delivery) deliver(made *credential.Credential) (environment []string, c
 		environment = append(environment, name+"="+value)
 	}
 	if d.file != "" {
-		files = append(files, d.file)
 		if err := writeCredential(d.file, made); err != nil {
 			return nil, cleanUp, err
 		}
+		files = append(files, d.file)
 	}
 	if d.git {
 		folder, err := os.MkdirTemp(os.Getenv("RUNNER_TEMP"), "citoken-")
@@ -74,6 +76,7 @@ func (d *delivery) deliver(made *credential.Credential) (environment []string, c
 		if err := writeCredential(file, made); err != nil {
 			return nil, cleanUp, err
 		}
+		files = append(files, file)
 		if environment, err = gitEnvironment(environment, made, file); err != nil {
 			return nil, cleanUp, err
 		}
@@ -82,13 +85,16 @@ func (d *delivery) deliver(made *credential.Credential) (environment []string, c
 }
 
 // writeCredential writes a new file that nobody else can read. One that is there is
-// somebody else's.
+// somebody else's; one that could not be written to its end is removed.
 func writeCredential(path string, made *credential.Credential) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("credential file: %w", err)
 	}
-	return errors.Join(json.NewEncoder(file).Encode(made), file.Close())
+	if err := errors.Join(json.NewEncoder(file).Encode(made), file.Close()); err != nil {
+		return fmt.Errorf("credential file: %w", errors.Join(err, os.Remove(path)))
+	}
+	return nil
 }
 
 func readCredential(path string) (*credential.Credential, error) {
