@@ -48,7 +48,7 @@ type Relay struct {
 func NewRelay(parent context.Context) (*Relay, context.Context) {
 	ctx, cancel := context.WithCancelCause(parent)
 	r := &Relay{signals: make(chan os.Signal, 16), cancel: cancel, stopped: make(chan struct{})}
-	signal.Notify(r.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Notify(r.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
 	go func() {
 		defer close(r.stopped)
 		for received := range r.signals {
@@ -59,6 +59,11 @@ func NewRelay(parent context.Context) (*Relay, context.Context) {
 }
 
 func (r *Relay) take(received syscall.Signal) {
+	if received == syscall.SIGPIPE {
+		// Nobody reads what this program writes. That would end it before it has ended
+		// the token; to ignore it instead, the command would inherit.
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.process != nil {
@@ -95,10 +100,11 @@ func (r *Relay) Start(ctx context.Context, command *exec.Cmd) error {
 }
 
 // Wait waits for the command. Signals that come now have nobody to go to; what
-// this program still has to do, it does.
+// this program still has to do, it does. Output that nobody takes is no failure of
+// the command.
 func (r *Relay) Wait(command *exec.Cmd) error {
 	err := command.Wait()
-	if errors.Is(err, exec.ErrWaitDelay) {
+	if errors.Is(err, exec.ErrWaitDelay) || errors.Is(err, syscall.EPIPE) {
 		return nil
 	}
 	return err

@@ -5,6 +5,7 @@ package child
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
@@ -55,6 +56,37 @@ func TestWhatTheCommandLeavesRunningDoesNotHoldItUp(t *testing.T) {
 	n, err := reader.Read(pid)
 	require.NoError(t, err)
 	require.NoError(t, exec.Command("kill", string(pid[:n-1])).Run())
+}
+
+func TestOutputThatNobodyTakesEndsNothing(t *testing.T) {
+	relay, ctx := NewRelay(t.Context())
+	defer relay.Stop()
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	require.NoError(t, reader.Close())
+	t.Cleanup(func() { _ = writer.Close() })
+	for script, code := range map[string]int{"echo hello; exit 3": 3, "echo hello": 0} {
+		command := exec.Command("sh", "-c", script)
+		// Not a file, so that what the command writes goes through this program.
+		command.Stdout = io.MultiWriter(writer)
+		require.NoError(t, relay.Start(ctx, command))
+		require.Equal(t, code, Code(relay.Wait(command)), script)
+	}
+	relay.take(syscall.SIGPIPE)
+	require.NoError(t, ctx.Err())
+}
+
+func TestABrokenPipeIsNotForTheCommand(t *testing.T) {
+	relay, ctx := NewRelay(t.Context())
+	defer relay.Stop()
+	command := exec.Command("cat")
+	input, err := command.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, relay.Start(ctx, command))
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGPIPE))
+	relay.take(syscall.SIGPIPE)
+	require.NoError(t, input.Close())
+	require.Equal(t, 0, Code(relay.Wait(command)))
 }
 
 type discard struct{}
