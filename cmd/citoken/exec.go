@@ -163,18 +163,22 @@ func (x *execution) accompany(ctx context.Context, session *login.Session, made 
 }
 
 // end kills the token. A login of our own takes its leases with it, so that this
-// works without any policy beside the default one.
+// works without any policy beside the default one. Where it cannot be
+// revoked, as batch tokens cannot, the credential is, by its own lease.
 func (x *execution) end(session *login.Session, made *credential.Credential) {
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)
 	defer cancel()
-	var err error
-	switch {
-	case session.Owned():
-		err = session.End(ctx)
-	case made != nil:
-		err = made.Revoke(ctx, session.Client)
+	if session.Owned() {
+		err := session.End(ctx)
+		if err == nil {
+			return
+		}
+		x.complain("exec: %v; the login ends by itself", err)
 	}
-	if err != nil {
+	if made == nil {
+		return
+	}
+	if err := made.Revoke(ctx, session.Client); err != nil {
 		x.complain("exec: %v; the token ends with its lease, in %s or less", err, x.lease)
 	}
 }
