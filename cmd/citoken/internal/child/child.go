@@ -67,6 +67,9 @@ func (r *Relay) take(received syscall.Signal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.process != nil {
+		if typed(received) {
+			return
+		}
 		// It may have ended just now, which is what the signal wanted.
 		_ = r.process.Signal(received)
 		return
