@@ -23,9 +23,15 @@ import (
 var ErrNoIdentity = errors.New("no id_token: in GitHub Actions give the job `permissions: id-token: write`, " +
 	"in GitLab CI declare `id_tokens: VAULT_ID_TOKEN`, or name one with -id-token env:NAME or file:PATH")
 
-// idTokenVariables are looked at in order where no source is named: GitLab has no
-// name of its own for them, its documentation uses the first.
-var idTokenVariables = []string{"VAULT_ID_TOKEN", "CITOKEN_ID_TOKEN"}
+// errSource does not repeat what was given: it may be the token itself.
+var errSource = errors.New("id_token: that is no source of one: want auto, none, env:NAME or file:PATH")
+
+// idTokenVariable is looked at where no source is named: GitLab has no name of its
+// own for it, its documentation uses this one.
+const idTokenVariable = "VAULT_ID_TOKEN"
+
+// jwtStart is what a JWT begins with: {" in base64. No variable or file is named so.
+const jwtStart = "eyJ"
 
 // mostAnswer bounds what the identity endpoint may answer. A JWT has a few KB.
 const mostAnswer = 64 << 10
@@ -74,7 +80,7 @@ func (j Job) Repository() string {
 
 // HasIdentity tells whether IDToken would find a token without a source named.
 func (j Job) HasIdentity() bool {
-	return j.endpoint() != "" || j.variable() != ""
+	return j.endpoint() != "" || j.Getenv(idTokenVariable) != ""
 }
 
 func (j Job) endpoint() string {
@@ -82,15 +88,6 @@ func (j Job) endpoint() string {
 		return ""
 	}
 	return j.Getenv("ACTIONS_ID_TOKEN_REQUEST_URL")
-}
-
-func (j Job) variable() string {
-	for _, name := range idTokenVariables {
-		if j.Getenv(name) != "" {
-			return name
-		}
-	}
-	return ""
 }
 
 // IDToken is the job's own OIDC token. source is auto (the CI system's), env:NAME,
@@ -101,6 +98,8 @@ func (j Job) IDToken(ctx context.Context, source, audience string) (string, erro
 	switch {
 	case source == "none":
 		return "", nil
+	case strings.HasPrefix(name, jwtStart):
+		return "", errSource
 	case kind == "env" && name != "":
 		if token := strings.TrimSpace(j.Getenv(name)); token != "" {
 			return token, nil
@@ -113,11 +112,12 @@ func (j Job) IDToken(ctx context.Context, source, audience string) (string, erro
 		}
 		return strings.TrimSpace(string(text)), nil
 	case source != "auto":
-		return "", fmt.Errorf("id_token: source %q: want auto, none, env:NAME or file:PATH", source)
+		return "", errSource
 	case j.endpoint() != "":
 		return j.fetch(ctx, audience)
-	case j.variable() != "":
-		return strings.TrimSpace(j.Getenv(j.variable())), nil
+	}
+	if token := strings.TrimSpace(j.Getenv(idTokenVariable)); token != "" {
+		return token, nil
 	}
 	return "", ErrNoIdentity
 }
