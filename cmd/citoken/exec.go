@@ -44,7 +44,7 @@ func runExec(ctx context.Context, args []string, s streams) int {
 	x.connection.declare(flags)
 	x.asking.declare(flags)
 	x.delivery.declare(flags)
-	flags.StringVar(&x.mask, "mask", maskAuto, "blot the token out of what COMMAND prints: auto (in CI, where the runner does not do it itself), always or never")
+	flags.StringVar(&x.mask, "mask", maskAuto, "blot the token out of what COMMAND prints: auto (in CI), always or never")
 	flags.StringVar(&x.action, "action", "", "what to put on record as the use of the token; the name of COMMAND if left out")
 	flags.StringVar(&x.target, "target", "", "on what it is used; the repositories if left out")
 	if code, ok := parsed(flags, args); !ok {
@@ -105,16 +105,14 @@ func (x *execution) hide(made *credential.Credential) error {
 	if x.mask == maskNever {
 		return nil
 	}
-	return cijob.Current().HideInLog(x.out, made.Secrets()...)
+	return cijob.Current().HideInLog(x.err, made.Secrets()...)
 }
 
 // command is made so that the token is in nobody's arguments.
 func (x *execution) command(args, environment []string, made *credential.Credential) (*exec.Cmd, func()) {
 	command := exec.Command(args[0], args[1:]...) //nolint:noctx // it ends by itself or by the signals that are passed on
 	command.Env, command.Stdin, command.Stdout, command.Stderr = environment, x.in, x.out, x.err
-	job := cijob.Current()
-	filter := x.mask == maskAlways || (x.mask == maskAuto && job.InCI() && !job.InActions())
-	if !filter {
+	if x.mask != maskAlways && (x.mask != maskAuto || !cijob.Current().InCI()) {
 		return command, func() {}
 	}
 	out, errs := mask.New(x.out, made.Secrets()...), mask.New(x.err, made.Secrets()...)

@@ -162,13 +162,14 @@ func (j Job) fetch(ctx context.Context, audience string) (string, error) {
 }
 
 // HideInLog tells the runner to blot the secrets out of everything that the job
-// prints from now on, where the runner can be told.
-func (j Job) HideInLog(stdout io.Writer, secrets ...string) error {
+// prints from now on, where the runner can be told. It reads its commands on both
+// streams; what is on stdout may be meant for a file.
+func (j Job) HideInLog(stderr io.Writer, secrets ...string) error {
 	if !j.InActions() {
 		return nil
 	}
 	for _, secret := range secrets {
-		if _, err := fmt.Fprintf(stdout, "::add-mask::%s\n", secret); err != nil {
+		if _, err := fmt.Fprintf(stderr, "::add-mask::%s\n", secret); err != nil {
 			return fmt.Errorf("mask: %w", err)
 		}
 	}
