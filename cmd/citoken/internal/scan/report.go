@@ -33,9 +33,13 @@ func Write(out io.Writer, format string, findings []Finding) error {
 func (f Finding) tell() string {
 	v := f.Verdict
 	switch {
+	case v == nil && f.Reported:
+		return f.Description + "; reported, but the engine could not say what became of it"
 	case v == nil && f.Platform:
 		return f.Description + "; nobody was asked whether it is ours"
-	case v == nil || !v.Ours:
+	case v == nil:
+		return f.Description + "; revoke it where it was made"
+	case !v.Ours:
 		return f.Description + "; not ours: revoke it where it was made"
 	case v.WasLive:
 		return fmt.Sprintf("%s; ours (role %s, owner %s, token %s): it was live and is %s now", f.Description, v.Role, v.Owner, v.TokenID, v.Status)
@@ -74,10 +78,10 @@ func writeJSON(out io.Writer, findings []Finding) error {
 	for i, f := range findings {
 		list[i] = jsonFinding{
 			Rule: f.Rule, Description: f.Description, File: f.File, Line: f.Line, Column: f.Column, Commit: f.Commit,
-			Secret: redacted,
+			Secret: redacted, Reported: f.Reported,
 		}
 		if v := f.Verdict; v != nil {
-			list[i].Reported, list[i].Ours, list[i].WasLive = true, v.Ours, v.WasLive
+			list[i].Ours, list[i].WasLive = v.Ours, v.WasLive
 			list[i].Status, list[i].TokenID, list[i].Role, list[i].Owner = v.Status, v.TokenID, v.Role, v.Owner
 		}
 	}

@@ -27,7 +27,9 @@ type Finding struct {
 	Commit string
 	// Platform says that it has the form of a token that the engine hands out.
 	Platform bool
-	// Verdict of the engine on it; nil where it was not asked.
+	// Reported says that the engine was shown it.
+	Reported bool
+	// Verdict of the engine on it; nil where it was not asked, or could not say.
 	Verdict *Verdict
 
 	// secret is never shown.
