@@ -29,9 +29,10 @@ func platformRules() []config.Rule {
 		}
 	}
 	return []config.Rule{
-		// Both forms: 36 characters, and an App ID with a JWT of some 520.
-		rule("github-installation-token", "Token of a GitHub App installation", `\b(ghs_[A-Za-z0-9._-]{36,})`, "ghs_"),
-		rule("gitlab-token", "GitLab project, group or personal access token, or deploy token", `\b(gl(?:pat|dt)-[A-Za-z0-9._-]{20,})`, "glpat-", "gldt-"),
+		// Both forms: 36 characters, and an App ID with a JWT of some 520. What stands
+		// before it may be a letter: that of a terminal's colour, or of \n in JSON.
+		rule("github-installation-token", "Token of a GitHub App installation", `(ghs_[A-Za-z0-9._-]{36,})`, "ghs_"),
+		rule("gitlab-token", "GitLab project, group or personal access token, or deploy token", `(gl(?:pat|dt)-[A-Za-z0-9._-]{20,})`, "glpat-", "gldt-"),
 		// 40 hexadecimal digits alone are a commit: it takes a word that says token.
 		rule("gitea-token", "Gitea or Forgejo access token",
 			`(?i)(?:://(?:[^\s/:@]{0,80}:)?([0-9a-f]{40})@`+
