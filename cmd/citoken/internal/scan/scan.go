@@ -69,28 +69,36 @@ func New() (*Scanner, error) {
 	return &Scanner{platform: platform, general: general, ends: map[string]string{}}, nil
 }
 
-// Scan looks through a source. What of it cannot be read is told by Failures.
-func (s *Scanner) Scan(ctx context.Context, source sources.Source) error {
-	return source.Fragments(ctx, func(fragment sources.Fragment, err error) error {
+// take looks at each piece of a source. What of it cannot be read is told by Failures.
+func (s *Scanner) take(ctx context.Context) sources.FragmentsFunc {
+	return func(fragment sources.Fragment, err error) error {
 		if err != nil {
 			s.fail(fmt.Errorf("%s: %w", fragment.FilePath, err))
 			return nil
 		}
-		s.look(ctx, fragment)
-		if seam, ok := s.seam(fragment); ok {
-			s.look(ctx, seam)
-		}
+		s.look(ctx, fragment, true)
 		return nil
-	})
+	}
 }
 
-func (s *Scanner) look(ctx context.Context, fragment sources.Fragment) {
+// look looks at a piece, and at where it meets the one before it. Without general
+// only tokens of ours are looked for.
+func (s *Scanner) look(ctx context.Context, piece sources.Fragment, general bool) {
+	s.detect(ctx, piece, general)
+	if seam, ok := s.seam(piece); ok {
+		s.detect(ctx, seam, general)
+	}
+}
+
+func (s *Scanner) detect(ctx context.Context, piece sources.Fragment, general bool) {
 	var found []Finding
-	for _, one := range s.platform.DetectContext(ctx, detect.Fragment(fragment)) { //nolint:staticcheck // the one type that this version's detector takes
+	for _, one := range s.platform.DetectContext(ctx, detect.Fragment(piece)) { //nolint:staticcheck // the one type that this version's detector takes
 		found = append(found, finding(one, true))
 	}
-	for _, one := range s.general.DetectContext(ctx, detect.Fragment(fragment)) { //nolint:staticcheck // the one type that this version's detector takes
-		found = append(found, finding(one, false))
+	if general {
+		for _, one := range s.general.DetectContext(ctx, detect.Fragment(piece)) { //nolint:staticcheck // the one type that this version's detector takes
+			found = append(found, finding(one, false))
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
