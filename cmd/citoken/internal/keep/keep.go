@@ -19,11 +19,14 @@ const (
 	mostRetry = 10 * time.Second
 	// leastWait keeps very short lives from being renewed without pause.
 	leastWait = 200 * time.Millisecond
+	// leastTry is what one try has at the least.
+	leastTry = time.Second
 )
 
 // Alive renews at half of what is left, until the context ends (nil) or what is
 // kept is lost (why). What Vault refuses is lost at once; what it does not answer is
-// tried again until the life is over.
+// tried again until the life is over, as is what it does not answer in a quarter of
+// what is left.
 func Alive(ctx context.Context, life time.Duration, renew func(context.Context) (time.Duration, error)) error {
 	end := time.Now().Add(life)
 	wait := life / 2
@@ -33,7 +36,9 @@ func Alive(ctx context.Context, life time.Duration, renew func(context.Context) 
 			return nil
 		case <-time.After(max(wait, leastWait)):
 		}
-		left, err := renew(ctx)
+		try, done := context.WithTimeout(ctx, max(time.Until(end)/4, leastTry))
+		left, err := renew(try)
+		done()
 		switch {
 		case ctx.Err() != nil:
 			return nil

@@ -58,6 +58,26 @@ func TestWhatIsNotAnsweredIsTriedAgain(t *testing.T) {
 	})
 }
 
+func TestATryThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		tries := 0
+		require.NoError(t, Alive(ctx, life, func(try context.Context) (time.Duration, error) {
+			if tries++; tries%3 != 0 {
+				<-try.Done()
+				return 0, try.Err()
+			}
+			return life, nil
+		}))
+		require.Greater(t, tries, 50)
+		require.ErrorIs(t, Alive(t.Context(), life, func(try context.Context) (time.Duration, error) {
+			<-try.Done()
+			return 0, try.Err()
+		}), context.DeadlineExceeded)
+	})
+}
+
 func TestWhatIsRefusedIsLost(t *testing.T) {
 	for _, status := range []int{400, 403, 404} {
 		synctest.Test(t, func(t *testing.T) {
