@@ -51,7 +51,7 @@ func (r Run) id(variable string) string {
 func (s *Scanner) githubLogs(ctx context.Context, run Run) error {
 	id := run.id("GITHUB_RUN_ID")
 	address := fmt.Sprintf("%s/repos/%s/actions/runs/%s/logs", strings.TrimRight(run.Getenv("GITHUB_API_URL"), "/"), run.Getenv("GITHUB_REPOSITORY"), url.PathEscape(id))
-	body, err := fetch(ctx, address, "Authorization", "Bearer "+run.Getenv("GITHUB_TOKEN"))
+	body, err := fetch(ctx, address, run.Getenv("GITHUB_TOKEN"))
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (s *Scanner) gitlabLogs(ctx context.Context, run Run) error {
 			return err
 		}
 		for _, job := range jobs {
-			log, err := fetch(ctx, fmt.Sprintf("%s/jobs/%d/trace", project, job.ID), "PRIVATE-TOKEN", token)
+			log, err := fetch(ctx, fmt.Sprintf("%s/jobs/%d/trace", project, job.ID), token)
 			if err != nil {
 				return err
 			}
@@ -98,7 +98,7 @@ type gitlabJob struct {
 }
 
 func gitlabJobs(ctx context.Context, address, token string) ([]gitlabJob, error) {
-	body, err := fetch(ctx, address, "PRIVATE-TOKEN", token)
+	body, err := fetch(ctx, address, token)
 	if err != nil {
 		return nil, err
 	}
@@ -111,13 +111,14 @@ func gitlabJobs(ctx context.Context, address, token string) ([]gitlabJob, error)
 }
 
 // fetch makes a GET. The standard library leaves the Authorization out where it is
-// sent on to another host, as GitHub does for its archives.
-func fetch(ctx context.Context, address, header, value string) (io.ReadCloser, error) {
+// sent on to another host, as GitHub does for its archives; GitLab's own header for
+// tokens it would take along.
+func fetch(ctx context.Context, address, token string) (io.ReadCloser, error) {
 	request, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("scan: logs: %w", err)
 	}
-	request.Header.Set(header, value)
+	request.Header.Set("Authorization", "Bearer "+token)
 	client := retryablehttp.NewClient()
 	client.Logger = nil
 	answer, err := client.Do(request)
