@@ -7,8 +7,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/vault/sdk/logical"
 )
@@ -25,6 +27,9 @@ type storage struct {
 	failing int
 	failed  string
 	count   int
+	// before and after see each operation. What they return is its answer: without it
+	// having happened, or although it has.
+	before, after func(op, key string) error
 }
 
 func newStorage() *storage { return &storage{} }
@@ -44,9 +49,46 @@ func (s *storage) heal() (failed string) {
 	return s.failed
 }
 
+// watch has operations seen from now on, before they happen and after; nil is nobody.
+func (s *storage) watch(before, after func(op, key string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before, s.after = before, after
+}
+
+// failNth makes the nth of the operations of a kind below a prefix fail, for each n.
+func (s *storage) failNth(op, prefix string, nth ...int) {
+	var n atomic.Int32
+	s.watch(func(o, key string) error {
+		if o == op && strings.HasPrefix(key, prefix) && slices.Contains(nth, int(n.Add(1))) {
+			return errStorage
+		}
+		return nil
+	}, nil)
+}
+
+// answer is what the caller of an operation that has happened is told.
+func (s *storage) answer(op, key string, err error) error {
+	s.mu.Lock()
+	after := s.after
+	s.mu.Unlock()
+	if err != nil || after == nil {
+		return err
+	}
+	return after(op, key)
+}
+
 func (s *storage) check(ctx context.Context, op, key string) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	s.mu.Lock()
+	before := s.before
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(op, key); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,14 +110,14 @@ func (s *storage) Put(ctx context.Context, entry *logical.StorageEntry) error {
 	if err := s.check(ctx, "put", entry.Key); err != nil {
 		return err
 	}
-	return s.InmemStorage.Put(ctx, entry)
+	return s.answer("put", entry.Key, s.InmemStorage.Put(ctx, entry))
 }
 
 func (s *storage) Delete(ctx context.Context, key string) error {
 	if err := s.check(ctx, "delete", key); err != nil {
 		return err
 	}
-	return s.InmemStorage.Delete(ctx, key)
+	return s.answer("delete", key, s.InmemStorage.Delete(ctx, key))
 }
 
 func (s *storage) List(ctx context.Context, prefix string) ([]string, error) {

@@ -125,6 +125,7 @@ func (w *worker) tasks() [][]task {
 			{"store figures", time.Minute, e.Ledger.SaveStats},
 			{"tidy", 30 * time.Second, w.tidy},
 		},
+		{{"look for late records", 10 * time.Second, func(ctx context.Context) error { return e.Ledger.LookAgain(ctx, e.Revoke.Adopt) }}},
 		{{"sweep", 10 * time.Second, e.Revoke.Sweep}},
 		{{"revoke lost tokens", 10 * time.Second, func(ctx context.Context) error { e.Issue.RevokeLost(ctx); return nil }}},
 		{{"retire roles", 10 * time.Second, e.Roles.Retire}},

@@ -61,7 +61,9 @@ func (s *Service) record(ctx context.Context, p *plan, live *ledger.Live, token 
 	}
 	if err := s.ledger.Open(ctx, live, token.Secret); err != nil {
 		s.unburn(ctx, p)
-		return s.discard(ctx, p.bound.Link, live, token, fmt.Errorf("issue: record the token: %w", err))
+		err = s.discard(ctx, p.bound.Link, live, token, fmt.Errorf("issue: record the token: %w", err))
+		s.revoker.Adopt(live) // a record may be there all the same: the queue closes it
+		return err
 	}
 	if p.approval != nil {
 		s.ledger.Note(ledger.Event{Type: ledger.EventApprovalUsed, Time: s.now(), Record: &live.Record, More: map[string]any{"approval_id": p.approval.ID}})

@@ -83,6 +83,15 @@ func (c *census) changed(old, l *Live) {
 	c.countDue(l, 1)
 }
 
+// keep has a record counted as it is here, whatever the pass under way finds.
+func (c *census) keep(l *Live) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ready && l.Term != c.term {
+		c.before[l.TokenID] = held{live: l}
+	}
+}
+
 // closed takes a record out.
 func (c *census) closed(l *Live) {
 	c.mu.Lock()
@@ -124,7 +133,7 @@ func (c *census) countDue(l *Live, n int) {
 }
 
 func bump[K comparable](m map[K]int, key K, n int) {
-	if m[key] += n; m[key] == 0 {
+	if m[key] += n; m[key] <= 0 {
 		delete(m, key)
 	}
 }

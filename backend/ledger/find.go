@@ -127,12 +127,20 @@ func (l *Ledger) ChangeClosed(ctx context.Context, id string, f func(*Record)) e
 
 // EachLive calls f with every live record until it says no.
 func (l *Ledger) EachLive(ctx context.Context, f func(*Live) (more bool)) error {
+	return l.eachLiveFrom(ctx, "", f)
+}
+
+// eachLiveFrom does it for the records of tokens issued in the given hour or later.
+func (l *Ledger) eachLiveFrom(ctx context.Context, from string, f func(*Live) (more bool)) error {
 	hours, err := store.List(ctx, l.storage, store.Live)
 	if err != nil {
 		return err
 	}
 	slices.Sort(hours)
 	for _, hour := range hours {
+		if hour < from {
+			continue
+		}
 		shards, err := store.List(ctx, l.storage, store.Live+hour)
 		if err != nil {
 			return err

@@ -34,6 +34,8 @@ type Ledger struct {
 	// telling holds the ends that were told but are not stored in all their parts
 	// yet, so that another try does not tell them twice, or otherwise.
 	telling map[string]*telling
+	// doubts are writes whose answer was lost.
+	doubts map[string]*doubt
 
 	// settings orders those who change them.
 	settings sync.Mutex
@@ -49,7 +51,7 @@ func New(storage logical.Storage, term string, now func() time.Time, logger hclo
 	l := &Ledger{
 		storage: storage, now: now, logger: logger, term: term,
 		census: newCensus(term), stats: newStats(storage), uses: newUses(),
-		telling: map[string]*telling{},
+		telling: map[string]*telling{}, doubts: map[string]*doubt{},
 	}
 	l.log = newLog(storage, now, func(seq uint64, e Event) { l.stats.fold(seq, statOf(e)) })
 	return l
@@ -126,11 +128,14 @@ func (l *Ledger) Change(ctx context.Context, id string, f func(*Live) error) (*L
 	if live == nil {
 		return nil, fault.New(fault.NotFound, "token %q is dead or was never issued here", id)
 	}
+	l.meet(live)
+	l.resolve(id, live)
 	before := *live
 	if err := f(live); err != nil {
 		return nil, err
 	}
 	if err := store.Put(ctx, l.storage, liveKey(id), live); err != nil {
+		l.doubted(&doubt{counted: outline(&before)})
 		return nil, err
 	}
 	l.catchUp(&before)

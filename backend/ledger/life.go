@@ -15,7 +15,8 @@ const unwriteBudget = 5 * time.Second
 
 // Open records a token that was just made: one storage write. The token secret
 // serves only to index it where its id was chosen before. When Open fails the
-// caller revokes the token.
+// caller revokes the token, and sees to it that a record is closed which may be there
+// all the same.
 func (l *Ledger) Open(ctx context.Context, live *Live, secret string) error {
 	if err := l.takeUp(ctx); err != nil {
 		return err
@@ -23,9 +24,15 @@ func (l *Ledger) Open(ctx context.Context, live *Live, secret string) error {
 	row := l.row(live.TokenID)
 	row.Lock()
 	defer row.Unlock()
+	l.resolve(live.TokenID, nil) // of an earlier try; this one is written over it
 	live.Ticket, live.Term = l.log.begin(), l.term
-	if err := l.writeNew(ctx, live, secret); err != nil {
-		l.log.end(live.Ticket)
+	if undone, err := l.writeNew(ctx, live, secret); err != nil {
+		if undone {
+			l.log.end(live.Ticket)
+			return err
+		}
+		l.census.opened(live)
+		l.doubted(&doubt{counted: outline(live), ticket: live.Ticket})
 		return err
 	}
 	l.census.opened(live)
@@ -34,24 +41,26 @@ func (l *Ledger) Open(ctx context.Context, live *Live, secret string) error {
 	return nil
 }
 
-func (l *Ledger) writeNew(ctx context.Context, live *Live, secret string) error {
+// writeNew writes a new record. Where that fails, undone says that no record is left.
+func (l *Ledger) writeNew(ctx context.Context, live *Live, secret string) (undone bool, err error) {
 	if live.Indexed {
 		if err := store.Put(ctx, l.storage, store.Hashes+hashSuffix(secret), live.TokenID); err != nil {
-			return err
+			return true, err
 		}
 	}
-	err := store.Put(ctx, l.storage, liveKey(live.TokenID), live)
+	err = store.Put(ctx, l.storage, liveKey(live.TokenID), live)
 	if err == nil {
-		return nil
+		return false, nil
 	}
 	// The write may have come through although its answer did not: a record that
 	// nobody counts would not be swept.
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), unwriteBudget)
 	defer cancel()
 	if undoErr := store.Delete(undo, l.storage, liveKey(live.TokenID)); undoErr != nil {
-		l.logger.Warn("a record may be left of a token that was not handed out; the next start sees to it", "token_id", live.TokenID, "error", undoErr)
+		l.logger.Warn("a record may be left of a token that was not handed out", "token_id", live.TokenID, "error", undoErr)
+		return false, err
 	}
-	return err
+	return true, err
 }
 
 // Ending is how a token ended.
@@ -68,7 +77,8 @@ type telling struct {
 	// ticket keeps the log pointing at it until it is stored; zero where a
 	// predecessor told it.
 	ticket uint64
-	// live is the record as the census knows it; nil where a predecessor told it.
+	// live is the record as the census knows it; nil where a predecessor told it and
+	// nobody has closed it yet.
 	live *Live
 }
 
@@ -86,10 +96,12 @@ func (l *Ledger) Close(ctx context.Context, id string, end Ending) error {
 	if err != nil {
 		return err
 	}
+	l.resolve(id, live)
 	if live == nil {
 		l.settle(id)
 		return nil
 	}
+	l.meet(live)
 	l.catchUp(live)
 	t := l.tellEnd(live, end)
 	if err := l.log.sync(ctx, t.seq); err != nil {
@@ -103,9 +115,7 @@ func (l *Ledger) tellEnd(live *Live, end Ending) *telling {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if t := l.telling[live.TokenID]; t != nil {
-		if t.live == nil {
-			t.live = outline(live)
-		}
+		t.live = outline(live) // it may have changed since
 		return t
 	}
 	end.At = end.At.UTC()

@@ -28,7 +28,7 @@ func (l *Ledger) Start(ctx context.Context, queue func(*Live)) error {
 		return fmt.Errorf("ledger: start: %w", err)
 	}
 	l.census.fill(found)
-	l.letGo()
+	l.watch(found)
 	return nil
 }
 
@@ -62,7 +62,7 @@ func (l *Ledger) adopt(ctx context.Context, queue func(*Live)) (found []*Live, e
 
 // outline is what the census needs of a record, without what makes it large.
 func outline(l *Live) *Live {
-	return &Live{Term: l.Term, Record: Record{
+	return &Live{Term: l.Term, Ticket: l.Ticket, Record: Record{
 		TokenID: l.TokenID, Role: l.Role, Config: l.Config, BaseURL: l.BaseURL,
 		LeaseUntil: l.LeaseUntil, Status: l.Status,
 	}}

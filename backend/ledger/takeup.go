@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // legacy is what a predecessor told, as far as it may have done more than it got to
@@ -25,6 +26,10 @@ type legacy struct {
 	ended map[string]bool
 	// release lets the log go on from here.
 	release func()
+	// seen are the records that the start found, as far as others like them may
+	// come late; started is when.
+	seen    map[string]bool
+	started time.Time
 }
 
 // takeUp reads, once, where the log ends and what its end tells. Nothing is added to
@@ -115,5 +120,5 @@ func (l *Ledger) letGo() {
 	}
 	l.mu.Unlock()
 	l.legacy.release()
-	l.legacy.issued, l.legacy.ended, l.legacy.release = nil, nil, nil
+	l.legacy.issued, l.legacy.ended, l.legacy.release, l.legacy.seen = nil, nil, nil, nil
 }
