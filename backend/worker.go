@@ -110,7 +110,7 @@ func (w *worker) takeOver(ctx context.Context) bool {
 		case <-time.After(startRetry):
 		}
 	}
-	w.do(ctx, task{name: "resume kills", do: w.engine.Revoke.ResumeKills})
+	w.do(ctx, task{name: "resume kills", do: w.engine.Revoke.RunKills})
 	return ctx.Err() == nil
 }
 

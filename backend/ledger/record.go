@@ -102,6 +102,8 @@ type Live struct {
 	Killed Cause `json:"killed,omitempty"`
 	// VaultTries counts the tries of Vault's to revoke that have failed.
 	VaultTries int `json:"vault_tries,omitempty"`
+	// HandedOver: it is told that Vault's tries have come to an end.
+	HandedOver bool `json:"handed_over,omitempty"`
 	// Indexed: the id was chosen before the token was known; Hashes leads to it.
 	Indexed bool `json:"indexed,omitempty"`
 	// Place is the max_active place that the record takes over when it is opened.

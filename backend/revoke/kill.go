@@ -4,10 +4,12 @@
 package revoke
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/hashicorp/go-uuid"
 
@@ -19,6 +21,10 @@ import (
 // killAtOnce is how many tokens a kill revokes before it answers; the queue takes
 // the rest.
 const killAtOnce = 100
+
+// killMargin is how long after a kill a token may be issued that it still means: one
+// that was being made then, or by a clock that was ahead.
+const killMargin = 5 * time.Second
 
 // Kill revokes all live tokens that match: the first hundred before it returns, the
 // others through the queue. The order is on storage before it begins, so that a
@@ -32,6 +38,7 @@ func (s *Service) Kill(ctx context.Context, f Filter, who map[string]any) (Order
 		return Order{}, fmt.Errorf("revoke: %w", err)
 	}
 	of := &order{Order: Order{ID: id, Filter: f, OrderedAt: s.now().UTC()}, alive: map[string]bool{}, busy: true}
+	s.orders.know(id)
 	if err := store.Put(ctx, s.storage, store.Kills+id, of.Order); err != nil {
 		return Order{}, err
 	}
@@ -44,13 +51,13 @@ func (s *Service) Kill(ctx context.Context, f Filter, who map[string]any) (Order
 	}
 	// A caller that goes away does not call a kill off.
 	ctx = context.WithoutCancel(ctx)
-	matched, err := s.look(ctx, of, killAtOnce)
+	matched, err := s.look(ctx, of)
 	if err != nil {
 		return Order{}, err
 	}
 	_ = each(ctx, matched[:min(len(matched), killAtOnce)], func(live *ledger.Live) error {
 		return s.Token(ctx, live.TokenID, ledger.ByKill)
-	}) // failures are in the records
+	}) // what failed is marked below
 	if len(matched) <= killAtOnce {
 		err = s.carryOn(ctx, of)
 	}
@@ -58,24 +65,27 @@ func (s *Service) Kill(ctx context.Context, f Filter, who map[string]any) (Order
 	return seen, err
 }
 
-// look finds the live tokens that an order is for. All but the first few of them are
-// left to be marked.
-func (s *Service) look(ctx context.Context, of *order, first int) (matched []*ledger.Live, err error) {
+// look finds the live tokens that an order is for: those that were issued before it.
+func (s *Service) look(ctx context.Context, of *order) (matched []*ledger.Live, err error) {
+	latest := of.OrderedAt.Add(killMargin)
 	err = s.ledger.EachLive(ctx, func(live *ledger.Live) bool {
-		if of.Filter.Match(&live.Record) && (!of.Marked || live.Killed != "") {
-			matched = append(matched, &ledger.Live{Record: ledger.Record{TokenID: live.TokenID}})
+		if of.Filter.Match(&live.Record) && !live.IssuedAt.After(latest) && (!of.Marked || live.Killed != "") {
+			matched = append(matched, outline(live.TokenID))
 		}
 		return true
 	})
 	if err == nil {
-		s.orders.looked(of, matched, matched[min(len(matched), first):])
+		s.orders.looked(of, matched)
 	}
 	return matched, err
 }
 
-// RunKills carries on with the orders that are not done.
+func outline(id string) *ledger.Live { return &ledger.Live{Record: ledger.Record{TokenID: id}} }
+
+// RunKills carries on with the orders that are not done, those that a predecessor left
+// included. What fails is tried again with the next call, and holds up nothing else.
 func (s *Service) RunKills(ctx context.Context) error {
-	var failures []error
+	failures := []error{s.resumeKills(ctx)}
 	for _, of := range s.orders.claim() {
 		failures = append(failures, s.carryOn(ctx, of))
 		s.orders.release(of)
@@ -87,13 +97,13 @@ func (s *Service) RunKills(ctx context.Context) error {
 // dead. Whoever calls it has claimed the order.
 func (s *Service) carryOn(ctx context.Context, of *order) error {
 	if !of.found {
-		if _, err := s.look(ctx, of, 0); err != nil {
+		if _, err := s.look(ctx, of); err != nil {
 			return err
 		}
 	}
-	seen, toMark := s.orders.see(of)
-	if len(toMark) > 0 || !seen.Marked {
-		err := each(ctx, toMark, func(live *ledger.Live) error { return s.enqueue(ctx, live.TokenID, ledger.ByKill) })
+	seen, alive := s.orders.see(of)
+	if !seen.Marked {
+		err := each(ctx, alive, func(live *ledger.Live) error { return s.enqueue(ctx, live.TokenID, ledger.ByKill) })
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -119,12 +129,11 @@ func (s *Service) carryOn(ctx context.Context, of *order) error {
 // enqueue marks a token to die and leaves it to the queue.
 func (s *Service) enqueue(ctx context.Context, id string, by ledger.Cause) error {
 	live, err := s.ledger.Change(ctx, id, func(l *ledger.Live) error {
-		l.Status, l.Killed = ledger.Revoking, by
+		l.Status, l.Killed = ledger.Revoking, cmp.Or(l.Killed, by)
 		return nil
 	})
 	if fault.Is(err, fault.NotFound) {
-		s.settled(id)
-		return nil
+		return s.gone(ctx, id)
 	}
 	if err != nil {
 		return err
@@ -133,27 +142,27 @@ func (s *Service) enqueue(ctx context.Context, id string, by ledger.Cause) error
 	return nil
 }
 
-// ResumeKills takes up the orders that a predecessor left.
-func (s *Service) ResumeKills(ctx context.Context) error {
+// resumeKills takes up the orders that a predecessor left, until all of them are read.
+func (s *Service) resumeKills(ctx context.Context) error {
+	if s.orders.isResumed() {
+		return nil
+	}
 	ids, err := store.List(ctx, s.storage, store.Kills)
 	if err != nil {
 		return err
 	}
+	var failures []error
 	for _, id := range ids {
-		of := &order{alive: map[string]bool{}, busy: true}
+		of := &order{alive: map[string]bool{}, resumed: true}
 		found, err := store.Get(ctx, s.storage, store.Kills+id, &of.Order)
-		if err != nil {
-			return err
-		}
-		if !found {
-			continue
-		}
-		s.orders.add(of)
-		err = s.carryOn(ctx, of)
-		s.orders.release(of)
-		if err != nil {
-			return err
+		failures = append(failures, err)
+		if err == nil && found && s.orders.know(id) {
+			s.orders.add(of)
 		}
 	}
-	return nil
+	err = errors.Join(failures...)
+	if err == nil {
+		s.orders.allResumed()
+	}
+	return err
 }

@@ -30,12 +30,12 @@ type Order struct {
 // order is an Order under way.
 type order struct {
 	Order
-	// alive are the tokens that are not known to be dead; toMark are those of them
-	// that have yet to be marked.
-	alive  map[string]bool
-	toMark []*ledger.Live
+	// alive are the tokens that are not known to be dead.
+	alive map[string]bool
 	// found: alive is complete.
 	found bool
+	// resumed: a predecessor was given it, so it means no mint of this process.
+	resumed bool
 	// busy: somebody carries it on at this moment.
 	busy bool
 }
@@ -46,12 +46,37 @@ type orders struct {
 	all []*order
 	// seq counts them, those that memory has let go included.
 	seq int
+	// known are the ids of them; resumed is that those of predecessors are among them.
+	known   map[string]bool
+	resumed bool
 }
 
 // mostOrders is how many orders memory keeps for the report and for mints in flight.
 const mostOrders = 1000
 
-func newOrders() *orders { return &orders{} }
+func newOrders() *orders { return &orders{known: map[string]bool{}} }
+
+// know claims the id of an order; it is false where it was known.
+func (o *orders) know(id string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	was := o.known[id]
+	o.known[id] = true
+	return !was
+}
+
+// allResumed notes that all that predecessors left is taken up.
+func (o *orders) allResumed() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.resumed = true
+}
+
+func (o *orders) isResumed() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.resumed
+}
 
 func (o *orders) add(added *order) {
 	o.mu.Lock()
@@ -67,12 +92,12 @@ func (o *orders) add(added *order) {
 }
 
 // looked notes what an order found.
-func (o *orders) looked(of *order, tokens, toMark []*ledger.Live) {
+func (o *orders) looked(of *order, tokens []*ledger.Live) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	of.Matched = max(of.Matched, len(tokens))
 	of.Dead, of.Queued = of.Matched-len(tokens), len(tokens)
-	of.toMark, of.found = toMark, true
+	of.found = true
 	for _, live := range tokens {
 		of.alive[live.TokenID] = true
 	}
@@ -110,18 +135,21 @@ func (o *orders) release(of *order) {
 	of.busy = false
 }
 
-// see is an order as it stands now, and what it has yet to mark.
-func (o *orders) see(of *order) (Order, []*ledger.Live) {
+// see is an order as it stands now, and which of its tokens are not known to be dead.
+func (o *orders) see(of *order) (seen Order, alive []*ledger.Live) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return of.Order, of.toMark
+	for id := range of.alive {
+		alive = append(alive, outline(id))
+	}
+	return of.Order, alive
 }
 
-// marked notes that nothing is left to mark.
+// marked notes that all of its tokens are marked or dead.
 func (o *orders) marked(of *order) Order {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	of.toMark, of.Marked = nil, true
+	of.Marked = true
 	return of.Order
 }
 
@@ -145,7 +173,7 @@ func (s *Service) KilledSince(moment int, r *ledger.Record) bool {
 	s.orders.mu.Lock()
 	defer s.orders.mu.Unlock()
 	late := min(s.orders.seq-moment, len(s.orders.all))
-	return slices.ContainsFunc(s.orders.all[len(s.orders.all)-late:], func(o *order) bool { return o.Filter.Match(r) })
+	return slices.ContainsFunc(s.orders.all[len(s.orders.all)-late:], func(o *order) bool { return !o.resumed && o.Filter.Match(r) })
 }
 
 // Ordered reports whether a kill means this record that was issued before it, so

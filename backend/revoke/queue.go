@@ -41,6 +41,10 @@ type queue struct {
 	mu    sync.Mutex
 	lanes map[laneKey]*lane
 	of    map[string]laneKey
+	// unread are tokens that are owed too, and why: their records could not be read.
+	unread map[string]ledger.Cause
+	// reading: somebody tries to.
+	reading bool
 }
 
 type laneKey struct{ config, baseURL string }
@@ -69,7 +73,7 @@ type owed struct {
 }
 
 func newQueue(now func() time.Time) *queue {
-	return &queue{now: now, lanes: map[laneKey]*lane{}, of: map[string]laneKey{}}
+	return &queue{now: now, lanes: map[laneKey]*lane{}, of: map[string]laneKey{}, unread: map[string]ledger.Cause{}}
 }
 
 func newLane() *lane {
@@ -81,6 +85,7 @@ func newLane() *lane {
 func (q *queue) add(l *ledger.Live) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	delete(q.unread, l.TokenID)
 	if _, known := q.of[l.TokenID]; known {
 		return
 	}
@@ -102,6 +107,7 @@ func (q *queue) add(l *ledger.Live) {
 func (q *queue) remove(id string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	delete(q.unread, id)
 	key, known := q.of[id]
 	if !known {
 		return
@@ -121,7 +127,7 @@ func (q *queue) size() (length int, oldest time.Duration) {
 			oldest = max(oldest, q.now().Sub(o.since))
 		}
 	}
-	return len(q.of), oldest
+	return len(q.of) + len(q.unread), oldest
 }
 
 // closed reports whether the platform of a lane is taken to be at fault.
@@ -188,6 +194,9 @@ func (q *queue) failed(key laneKey, id string, err error) (closed bool) {
 		return true
 	}
 	now, wait := q.now(), fault.RetryAfter(err)
+	if !fault.Is(err, fault.Limited) {
+		wait = min(wait, mostDelay) // who is down does not know when it will be back
+	}
 	if o, still := l.owed[id]; still {
 		o.tries++
 		o.tried = now
@@ -215,6 +224,9 @@ func (s *Service) RunQueue(ctx context.Context) (wait func()) {
 	var all sync.WaitGroup
 	s.queue.mu.Lock()
 	defer s.queue.mu.Unlock()
+	if unread := s.queue.claimUnread(); len(unread) > 0 {
+		all.Go(func() { s.readAgain(ctx, unread) })
+	}
 	for key, l := range s.queue.lanes {
 		if l.running {
 			continue

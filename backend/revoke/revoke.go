@@ -6,6 +6,7 @@
 package revoke
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -87,86 +88,128 @@ func (s *Service) Lease(ctx context.Context, id string) error {
 	}
 	book, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookBudget)
 	defer cancel()
-	live, changeErr := s.ledger.Change(book, id, func(l *ledger.Live) error {
+	if s.handOver(book, id, err) {
+		return nil
+	}
+	return err
+}
+
+// handOver counts a failed try of Vault's. It reports whether Vault may forget the
+// lease: the token is dead by now, or the queue has it and storage says so.
+func (s *Service) handOver(ctx context.Context, id string, cause error) bool {
+	live, err := s.ledger.Live(ctx, id)
+	if err != nil || live == nil {
+		return err == nil
+	}
+	last := live.VaultTries+1 >= vaultTries
+	if last && !live.HandedOver {
+		// First the log: once the record says so, nobody tells it any more.
+		err := s.ledger.Tell(ctx, ledger.Event{
+			Type: ledger.EventHandedOver, Time: s.now(), Record: &live.Record,
+			More: map[string]any{"attempts": live.Attempts, "error": cmp.Or(live.LastError, cause.Error())},
+		})
+		if err != nil {
+			return false
+		}
+		s.logger.Warn("revocation is handed over to the engine's queue", "token_id", id, "config", live.Config, "error", cause)
+	}
+	live, err = s.ledger.Change(ctx, id, func(l *ledger.Live) error {
 		l.VaultTries++
+		l.HandedOver = l.HandedOver || last
+		l.Status, l.Killed = ledger.Revoking, cmp.Or(l.Killed, ledger.ByLease)
 		return nil
 	})
-	if fault.Is(changeErr, fault.NotFound) {
-		return nil // dead by now
+	if err != nil {
+		return fault.Is(err, fault.NotFound)
 	}
-	if changeErr != nil || live.VaultTries < vaultTries {
+	s.queue.add(live)
+	return last
+}
+
+// try makes one try and books what came of it. Whatever it fails with, our own
+// storage included, the token is owed from then on.
+func (s *Service) try(ctx context.Context, id string, by ledger.Cause) error {
+	live, err := s.ledger.Live(ctx, id)
+	if err == nil && live == nil {
+		err = s.gone(ctx, id)
+	}
+	if err != nil {
+		s.queue.addUnread(id, by)
 		return err
 	}
-	if live.VaultTries == vaultTries {
-		s.logger.Warn("revocation is handed over to the engine's queue", "token_id", id, "config", live.Config, "error", err)
-		s.ledger.Note(ledger.Event{
-			Type: ledger.EventHandedOver, Time: s.now(), Record: &live.Record,
-			More: map[string]any{"attempts": live.Attempts, "error": live.LastError},
-		})
+	if live == nil {
+		return nil
+	}
+	if err := s.end(ctx, live, by); err != nil {
+		s.queue.add(live)
+		return err
 	}
 	return nil
 }
 
-// try makes one try and books what came of it.
-func (s *Service) try(ctx context.Context, id string, by ledger.Cause) error {
-	live, err := s.ledger.Live(ctx, id)
-	if err != nil {
-		return err
-	}
-	if live == nil {
-		s.settled(id)
-		return nil
-	}
-	if live.Killed != "" {
-		by = live.Killed
-	}
+// end kills a token whose record is there.
+func (s *Service) end(ctx context.Context, live *ledger.Live, by ledger.Cause) error {
+	by = cmp.Or(live.Killed, by)
 	if live.DeadByItself(s.now()) {
 		return s.close(ctx, live, ledger.Ending{Status: ledger.Expired, By: ledger.ByExpiry, At: s.now()})
 	}
-	if err := s.call(ctx, live); err != nil {
+	used, err := s.call(ctx, live)
+	s.bookUse(ctx, live, used)
+	if err != nil {
 		return s.failed(ctx, live, by, err)
 	}
 	s.queue.succeeded(laneOf(&live.Record))
 	return s.close(ctx, live, ledger.Ending{Status: ledger.Revoked, By: by, At: s.now()})
 }
 
-// call tells the platform, through the newest connection to where it was made.
-func (s *Service) call(ctx context.Context, live *ledger.Live) error {
+// call tells the platform, through the newest connection to where it was made. Where
+// the platform tells, used is when it saw the token last.
+func (s *Service) call(ctx context.Context, live *ledger.Live) (used time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callBudget)
 	defer cancel()
 	link, err := s.connections.LinkAt(ctx, live.Config, live.BaseURL)
 	if err != nil {
-		return err
+		return used, err
 	}
 	handle := providers.Handle{Value: live.Handle, MintedAt: live.IssuedAt}
-	s.observe(ctx, link, live, handle)
-	return s.connections.Call(ctx, link, connect.Revoke, func(ctx context.Context, c providers.Connection) error {
+	used = s.observe(ctx, link, live, handle)
+	return used, s.connections.Call(ctx, link, connect.Revoke, func(ctx context.Context, c providers.Connection) error {
 		return c.Revoke(ctx, handle)
 	})
 }
 
-// observe puts on record when the platform saw the token last, where it tells: after
-// the revocation nobody can ask any more. That it fails holds up nothing.
-func (s *Service) observe(ctx context.Context, link *connect.Link, live *ledger.Live, handle providers.Handle) {
+// observe asks when the platform saw the token last, where it tells: after the
+// revocation nobody can ask any more. That it fails holds up nothing.
+func (s *Service) observe(ctx context.Context, link *connect.Link, live *ledger.Live, handle providers.Handle) (used time.Time) {
 	observer, tells := link.Connection.(providers.Observer)
 	if !tells {
-		return
+		return used
 	}
-	var used time.Time
 	asking, cancel := context.WithTimeout(ctx, observeBudget)
 	defer cancel()
-	err := link.Gate.Do(asking, connect.Other, func(ctx context.Context) (err error) {
+	// It is a part of the revocation, and takes none of the places that are the mints'.
+	err := link.Gate.Do(asking, connect.Revoke, func(ctx context.Context) (err error) {
 		used, err = observer.LastUsed(ctx, handle)
 		return err
 	})
-	if err == nil && !used.IsZero() && used.Before(live.IssuedAt) {
-		used = live.IssuedAt // it tells less exactly than we know
-	}
-	if err == nil && used.After(live.LastUsedAt) {
-		err = s.ledger.Used(ctx, &live.Record, ledger.Use{At: used, Action: "observed", ReportedBy: "platform"})
-	}
 	if err != nil {
 		s.logger.Debug("the last use of a token is not known", "token_id", live.TokenID, "error", err)
+		return time.Time{}
+	}
+	if !used.IsZero() && used.Before(live.IssuedAt) {
+		return live.IssuedAt // it tells less exactly than we know
+	}
+	return used
+}
+
+// bookUse puts on record what was observed; the zero time is nothing.
+func (s *Service) bookUse(ctx context.Context, live *ledger.Live, used time.Time) {
+	if !used.After(live.LastUsedAt) {
+		return
+	}
+	err := s.ledger.Used(ctx, &live.Record, ledger.Use{At: used, Action: "observed", ReportedBy: "platform"})
+	if err != nil {
+		s.logger.Debug("the last use of a token is not on record", "token_id", live.TokenID, "error", err)
 	}
 }
 
@@ -192,13 +235,33 @@ func (s *Service) settled(id string) {
 	s.orders.died(id)
 }
 
+// gone takes note that a token has no live record.
+func (s *Service) gone(ctx context.Context, id string) error {
+	if err := s.ledger.Settle(ctx, id); err != nil {
+		return err
+	}
+	s.settled(id)
+	return nil
+}
+
 // failed books a failed try. The record says `revoking` from the first one on, and
 // why the token is to die, so that no renewal keeps it.
 func (s *Service) failed(ctx context.Context, live *ledger.Live, by ledger.Cause, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, bookBudget)
 	defer cancel()
-	first := live.Status == ledger.Active
-	changed, err := s.ledger.Change(ctx, live.TokenID, func(l *ledger.Live) error {
+	unbooked := func(err error) error {
+		return fmt.Errorf("revoke: record the failed try for %s: %w (it failed with: %w)", live.TokenID, err, cause)
+	}
+	if live.Status == ledger.Active {
+		// First the log: once the record says so, nobody tells it any more.
+		if err := s.ledger.Tell(ctx, ledger.Event{
+			Type: ledger.EventRevocationFailed, Time: s.now(), Record: &live.Record,
+			More: map[string]any{"attempts": live.Attempts + 1, "error": cause.Error()},
+		}); err != nil {
+			return unbooked(err)
+		}
+	}
+	_, err := s.ledger.Change(ctx, live.TokenID, func(l *ledger.Live) error {
 		l.Status, l.Killed = ledger.Revoking, by
 		l.Attempts++
 		l.LastError = cause.Error()
@@ -208,14 +271,7 @@ func (s *Service) failed(ctx context.Context, live *ledger.Live, by ledger.Cause
 		return nil // dead by now
 	}
 	if err != nil {
-		return fmt.Errorf("revoke: record the failed try for %s: %w (it failed with: %w)", live.TokenID, err, cause)
-	}
-	s.queue.add(changed)
-	if first {
-		s.ledger.Note(ledger.Event{
-			Type: ledger.EventRevocationFailed, Time: s.now(), Record: &changed.Record,
-			More: map[string]any{"attempts": changed.Attempts, "error": changed.LastError},
-		})
+		return unbooked(err)
 	}
 	return fmt.Errorf("revoke %s: %w", live.TokenID, cause)
 }
@@ -223,5 +279,5 @@ func (s *Service) failed(ctx context.Context, live *ledger.Live, by ledger.Cause
 // Queued is how many revocations the engine owes and how old the oldest is.
 func (s *Service) Queued() (length int, oldest time.Duration) { return s.queue.size() }
 
-// Adopt puts a record that a predecessor left into the queue.
+// Adopt puts a token into the queue.
 func (s *Service) Adopt(live *ledger.Live) { s.queue.add(live) }

@@ -119,11 +119,15 @@ func (s *Service) Exposed(ctx context.Context, token, where string, caller polic
 		}
 	}
 	if e.WasLive {
-		_, err = s.ledger.Change(ctx, record.TokenID, func(l *ledger.Live) error {
+		var live *ledger.Live
+		live, err = s.ledger.Change(ctx, record.TokenID, func(l *ledger.Live) error {
 			mark(&l.Record)
 			l.Killed = ledger.ByExposed
 			return nil
 		})
+		if err == nil {
+			s.revoker.Adopt(live)
+		}
 	}
 	if !e.WasLive || fault.Is(err, fault.NotFound) {
 		err = s.ledger.ChangeClosed(ctx, record.TokenID, mark)
