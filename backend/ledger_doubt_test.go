@@ -6,6 +6,7 @@ package backend
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,4 +138,25 @@ func TestLedgerARecordThatComesLateIsFound(t *testing.T) {
 	require.Equal(t, 1, m.engine.Ledger.LiveOf("pull"))
 	require.Empty(t, m.revoke(seen).err)
 	require.Zero(t, m.engine.Ledger.LiveOf("pull"))
+}
+
+// A platform lists a token, and its job ends before the ledger is asked for it.
+func TestLedgerATokenOnRecordIsNoOrphan(t *testing.T) {
+	m := newMount(t)
+	g := m.addGitLab()
+	got := m.issue("pull")
+	m.start()
+	var once atomic.Bool
+	m.storage.watch(func(op, key string) error {
+		if op == "get" && strings.HasPrefix(key, "live/") && once.CompareAndSwap(false, true) {
+			require.Empty(t, m.revoke(got).err)
+		}
+		return nil
+	}, nil)
+	m.engine.Issue.RevokeLost(t.Context())
+	m.storage.watch(nil, nil)
+	require.True(t, once.Load())
+	require.Empty(t, g.Live())
+	require.Equal(t, "revoked", m.record(got)["status"])
+	require.Empty(t, m.events("orphan_revoked"))
 }

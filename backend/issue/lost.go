@@ -127,21 +127,27 @@ func (s *Service) searchPlace(ctx context.Context, link *connect.Link, finder pr
 	return errors.Join(failures...)
 }
 
-// revokeUnknown revokes a token that the platform has and the ledger has not.
+// revokeUnknown revokes a token that the platform has and the ledger does not have as
+// live.
 func (s *Service) revokeUnknown(ctx context.Context, link *connect.Link, place, id, handle string) error {
 	// In this order: a token that is being made is on record before it is not being
 	// made any more.
 	if s.lost.making(id) || !ledger.ValidID(id) {
 		return nil
 	}
-	live, err := s.ledger.Live(ctx, id)
-	if err != nil || live != nil {
+	// One that is closed was dead when that was booked, so the platform listed it before.
+	record, err := s.ledger.Find(ctx, id)
+	known := err == nil
+	switch {
+	case known && (record.Status == ledger.Active || record.Status == ledger.Revoking):
+		return nil
+	case !known && !fault.Is(err, fault.NotFound):
 		return err
 	}
 	err = link.Gate.Do(ctx, connect.Revoke, func(ctx context.Context) error {
 		return link.Connection.Revoke(ctx, providers.Handle{Value: handle, MintedAt: s.now()})
 	})
-	if err != nil {
+	if err != nil || known {
 		return err
 	}
 	s.logger.Warn("revoked a token whose issue is not on record", "config", link.Name, "place", place, "token_id", id)
