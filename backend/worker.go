@@ -37,7 +37,10 @@ const (
 	tick = 250 * time.Millisecond
 	// startRetry is how long to wait before another try when storage fails a start.
 	startRetry = 2 * time.Second
-	// lastWords bounds what is still stored when the mount ends.
+	// lastTasks bounds the wait for what is under way when the mount ends, lastWords
+	// what is still stored then: Vault waits for both, and the next start makes up for
+	// what they cut off.
+	lastTasks  = 2 * time.Second
 	lastWords  = 2 * time.Second
 	tidyAtOnce = 2000
 )
@@ -61,7 +64,7 @@ func (w *worker) start() {
 	go w.run(ctx)
 }
 
-// stop ends the work and waits for it.
+// stop ends the work and waits for it, for a while.
 func (w *worker) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -69,8 +72,12 @@ func (w *worker) stop() {
 		return
 	}
 	w.cancel()
-	<-w.done
 	w.cancel = nil
+	select {
+	case <-w.done:
+	case <-time.After(lastTasks):
+		w.logger.Warn("background work goes on after the mount has ended")
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()
 	if err := w.engine.Ledger.Flush(ctx); err != nil {

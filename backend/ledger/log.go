@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
 )
@@ -32,7 +33,7 @@ type Log struct {
 
 	// flushing is held while a page is written, so that pages follow one another.
 	// Whoever waits for it finds its event in the next page: many share a write.
-	flushing sync.Mutex
+	flushing *semaphore.Weighted
 
 	mu       sync.Mutex
 	last     uint64
@@ -64,7 +65,7 @@ const (
 )
 
 func newLog(storage logical.Storage, now func() time.Time, flushed func(uint64, Event)) *Log {
-	return &Log{storage: storage, now: now, flushed: flushed, underway: map[uint64]int{}}
+	return &Log{storage: storage, now: now, flushed: flushed, flushing: semaphore.NewWeighted(1), underway: map[uint64]int{}}
 }
 
 // start sets the log behind what is stored. low keeps the pages that are cut from
@@ -108,11 +109,17 @@ func (l *Log) add(e Event, ticket uint64) (seq uint64) {
 
 // sync returns when the event with that sequence number is on storage.
 func (l *Log) sync(ctx context.Context, seq uint64) error {
+	return l.storeUpTo(ctx, seq, storageBudget)
+}
+
+func (l *Log) storeUpTo(ctx context.Context, seq uint64, budget time.Duration) error {
 	// The page holds others' events too: one caller that goes away must not stop it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageBudget)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), budget)
 	defer cancel()
-	l.flushing.Lock()
-	defer l.flushing.Unlock()
+	if err := l.flushing.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("ledger: log: %w", err)
+	}
+	defer l.flushing.Release(1)
 	for {
 		l.mu.Lock()
 		done := l.stored >= seq || len(l.pending) == 0
@@ -126,12 +133,16 @@ func (l *Log) sync(ctx context.Context, seq uint64) error {
 	}
 }
 
-// Flush writes everything that is pending.
+// Flush writes everything that is pending. An early deadline of the context holds.
 func (l *Log) Flush(ctx context.Context) error {
 	l.mu.Lock()
 	last := l.last
 	l.mu.Unlock()
-	return l.sync(ctx, last)
+	budget := storageBudget
+	if deadline, ok := ctx.Deadline(); ok {
+		budget = min(budget, time.Until(deadline))
+	}
+	return l.storeUpTo(ctx, last, budget)
 }
 
 // writePage writes one page of what is pending. When it fails, the same page is
