@@ -55,11 +55,11 @@ func (s *Service) resume(ctx context.Context, name string) error {
 	if err != nil || !found {
 		return err
 	}
-	c, err := s.configs.Get(ctx, name)
+	_, _, c, err := s.keeper(ctx, name, r.Endpoint)
 	if err != nil {
 		return err
 	}
-	if c != nil && r.due(c) {
+	if r.due(c) {
 		good, err := s.judge(ctx, name, c, r)
 		if err != nil {
 			return fmt.Errorf("resume the rotation of config %q: %w", name, err)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ci-identity/vault-plugin-secrets-ci/backend/catalog"
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers"
 	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
@@ -37,10 +38,15 @@ type rotation struct {
 	// Old are the config's fields as they were, New what replaces them.
 	Old map[string]string `json:"old"`
 	New map[string]string `json:"new"`
+	// Endpoint is where both are known.
+	Endpoint string `json:"endpoint"`
 }
 
-// due reports whether the config still has what is to be replaced.
+// due reports whether the config, nil for none, still has what is to be replaced.
 func (r rotation) due(c *Config) bool {
+	if c == nil || c.Endpoint != r.Endpoint {
+		return false
+	}
 	changes := false
 	for field, old := range r.Old {
 		if c.Values[field] != old {
@@ -137,7 +143,7 @@ func (s *Service) rotate(ctx context.Context, name string, why Occasion) error {
 // the rest of it failed.
 func (s *Service) replace(ctx context.Context, link *Link, rotator providers.Rotator, why Occasion) error {
 	of := func(fields map[string]string) rotation {
-		r := rotation{Old: map[string]string{}, New: fields}
+		r := rotation{Old: map[string]string{}, New: fields, Endpoint: link.Config.Endpoint}
 		for field := range fields {
 			r.Old[field] = link.Config.Values[field]
 		}
@@ -158,8 +164,8 @@ func (s *Service) replace(ctx context.Context, link *Link, rotator providers.Rot
 	return store.Delete(ctx, s.storage, store.Rotations+link.Name)
 }
 
-// adoptRotation writes the new credential into the config as it stands, unless
-// somebody has written another one meanwhile. Where it cannot, memory keeps it.
+// adoptRotation writes the new credential to where the old one is kept, unless somebody
+// has written another one meanwhile. Where it cannot, memory keeps it.
 func (s *Service) adoptRotation(ctx context.Context, name string, r rotation, why Occasion) error {
 	changed, err := s.tryAdopt(ctx, name, r)
 	s.rotations.mu.Lock()
@@ -177,13 +183,13 @@ func (s *Service) adoptRotation(ctx context.Context, name string, r rotation, wh
 
 // tryAdopt returns the config that has the new credential; nil where it is not due.
 func (s *Service) tryAdopt(ctx context.Context, name string, r rotation) (*Config, error) {
-	var err error
+	var conflict error
 	for range adoptTries {
-		var old *Config
-		if old, err = s.configs.Get(ctx, name); err != nil {
+		table, key, old, err := s.keeper(ctx, name, r.Endpoint)
+		if err != nil {
 			return nil, err
 		}
-		if old == nil || !r.due(old) {
+		if !r.due(old) {
 			return nil, nil
 		}
 		c := r.applied(old)
@@ -191,11 +197,22 @@ func (s *Service) tryAdopt(ctx context.Context, name string, r rotation) (*Confi
 		for field := range r.New {
 			c.SetAt[field] = s.now().UTC().Truncate(time.Second)
 		}
-		if err = s.configs.Replace(ctx, name, old, c); !fault.Is(err, fault.Conflict) {
-			return c, err
+		if conflict = table.Replace(ctx, key, old, c); !fault.Is(conflict, fault.Conflict) {
+			return c, conflict
 		}
 	}
-	return nil, err
+	return nil, conflict
+}
+
+// keeper is where the credential of a config for an endpoint is kept: with the config,
+// or with what it left behind when it moved. The config is nil where nobody keeps it.
+func (s *Service) keeper(ctx context.Context, name, endpoint string) (table *catalog.Table[Config], key string, c *Config, err error) {
+	if c, err = s.configs.Get(ctx, name); err != nil || c != nil && c.Endpoint == endpoint {
+		return s.configs, name, c, err
+	}
+	key = retiredKey(name, endpoint)
+	c, err = s.retired.Get(ctx, key)
+	return s.retired, key, c, err
 }
 
 // applied is the config with the new credential.

@@ -35,8 +35,8 @@ type Link struct {
 
 // Users tells who still needs a config.
 type Users interface {
-	// LiveAt counts the tokens that are not known to be dead and were made through
-	// the config at that endpoint; an empty endpoint counts all. It is
+	// LiveAt counts the tokens that are not known to be dead and were made, or are
+	// being made, through the config at that endpoint; an empty endpoint counts all. It is
 	// fault.Unavailable while that is not known yet.
 	LiveAt(config, endpoint string) (int, error)
 }
@@ -63,6 +63,8 @@ type Service struct {
 	mu    sync.Mutex
 	links map[*Config]*Link
 	gates map[string]*Gate
+	// deleting names the config that is being deleted.
+	deleting string
 }
 
 // New makes the service. rotated is told of each credential of ours that was

@@ -111,6 +111,11 @@ func (s *Service) Delete(ctx context.Context, name string) error {
 	if err != nil || c == nil {
 		return err
 	}
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	// In this order: a mint is counted before it asks whether the config stays.
+	s.setDeleting(name)
+	defer s.setDeleting("")
 	live, err := s.users.LiveAt(name, "")
 	if err != nil {
 		return err
@@ -118,8 +123,6 @@ func (s *Service) Delete(ctx context.Context, name string) error {
 	if live > 0 {
 		return fault.New(fault.Conflict, "config %q is needed to revoke %d live token(s); revoke them first (revoke config=%s) or wait until they end", name, live, name)
 	}
-	s.moving.Lock()
-	defer s.moving.Unlock()
 	if err := s.dropRetired(ctx, name, func(*Config) (bool, error) { return false, nil }); err != nil {
 		return err
 	}
@@ -131,6 +134,25 @@ func (s *Service) Delete(ctx context.Context, name string) error {
 	defer s.mu.Unlock()
 	delete(s.gates, name)
 	return nil
+}
+
+func (s *Service) setDeleting(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deleting = name
+}
+
+// Stays is nil where what is made over a link can be revoked afterwards. Whoever asks
+// has seen to it that LiveAt counts what is to be made: the config is not deleted then.
+func (s *Service) Stays(ctx context.Context, link *Link) error {
+	s.mu.Lock()
+	deleting := s.deleting == link.Name
+	s.mu.Unlock()
+	if deleting {
+		return fault.New(fault.Conflict, "config %q is being deleted", link.Name)
+	}
+	_, err := s.LinkAt(ctx, link.Name, link.Connection.BaseURL())
+	return err
 }
 
 // TidyRetired forgets the credentials for addresses that configs have left, where

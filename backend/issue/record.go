@@ -16,8 +16,9 @@ import (
 // undoBudget bounds the revocation of a token that cannot be handed out.
 const undoBudget = 10 * time.Second
 
-// reserve takes what is counted before the mint: a place under max_active, the job
-// token's one credential, the approval. All are given back when it fails.
+// reserve takes what is counted before the mint: a place under max_active and among
+// those that need the config, the job token's one credential, the approval. All are
+// given back when it fails.
 func (s *Service) reserve(ctx context.Context, p *plan) (release func(), err error) {
 	var held []func()
 	release = func() {
@@ -25,12 +26,17 @@ func (s *Service) reserve(ctx context.Context, p *plan) (release func(), err err
 			f()
 		}
 	}
-	place, err := s.ledger.Reserve(p.bound.Role.Name, p.bound.Role.MaxActive)
+	link := p.bound.Link
+	place, err := s.ledger.Reserve(p.bound.Role.Name, p.bound.Role.MaxActive, link.Name, link.Connection.BaseURL())
 	if err != nil {
 		return nil, err
 	}
 	p.place = place
 	held = append(held, place.Release)
+	if err := s.connections.Stays(ctx, link); err != nil {
+		release()
+		return nil, err
+	}
 	if p.bound.Role.SingleUse {
 		once, err := s.seen.claim(ctx, p.identity)
 		if err != nil {

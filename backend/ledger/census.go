@@ -23,8 +23,10 @@ type census struct {
 	roles     map[string]int
 	endpoints map[endpoint]int
 	due       map[dueSlot]int
-	// reserved are credentials of a role that are being made.
+	// reserved are credentials of a role that are being made, making those made through
+	// a config at an endpoint: they will need its credential.
 	reserved map[string]int
+	making   map[endpoint]int
 
 	// before holds back what happens to earlier records while the pass is under way.
 	before map[string]held
@@ -52,7 +54,7 @@ func newCensus(term string) *census {
 	return &census{
 		term:  term,
 		roles: map[string]int{}, endpoints: map[endpoint]int{}, due: map[dueSlot]int{},
-		reserved: map[string]int{}, before: map[string]held{},
+		reserved: map[string]int{}, making: map[endpoint]int{}, before: map[string]held{},
 	}
 }
 
@@ -160,6 +162,7 @@ func (c *census) overdue(before time.Time) []string {
 type Place struct {
 	census *census
 	role   string
+	at     endpoint
 	gone   bool
 }
 
@@ -175,19 +178,21 @@ func (p *Place) give() {
 	if p != nil && !p.gone {
 		p.gone = true
 		bump(p.census.reserved, p.role, -1)
+		bump(p.census.making, p.at, -1)
 	}
 }
 
 // reserve takes one of a role's max_active places for a credential that is being
-// made. Zero is no limit.
-func (c *census) reserve(role string, most int) (*Place, error) {
+// made at an endpoint. Zero is no limit.
+func (c *census) reserve(role string, most int, at endpoint) (*Place, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.room(role, most); err != nil {
 		return nil, err
 	}
 	c.reserved[role]++
-	return &Place{census: c, role: role}, nil
+	c.making[at]++
+	return &Place{census: c, role: role, at: at}, nil
 }
 
 // room is nil where one of the places is free. Whoever calls it holds mu.
@@ -204,7 +209,8 @@ func (c *census) room(role string, most int) error {
 	return nil
 }
 
-// liveAt counts by config and endpoint; an empty endpoint is all of them.
+// liveAt counts by config and endpoint what is live and what is being made; an empty
+// endpoint is all of them.
 func (c *census) liveAt(config, baseURL string) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -212,9 +218,11 @@ func (c *census) liveAt(config, baseURL string) (int, error) {
 		return 0, errCounting()
 	}
 	n := 0
-	for e, count := range c.endpoints {
-		if e.config == config && (baseURL == "" || e.baseURL == baseURL) {
-			n += count
+	for _, counts := range []map[endpoint]int{c.endpoints, c.making} {
+		for e, count := range counts {
+			if e.config == config && (baseURL == "" || e.baseURL == baseURL) {
+				n += count
+			}
 		}
 	}
 	return n, nil

@@ -63,11 +63,12 @@ func (l *Ledger) row(id string) *sync.Mutex {
 	return &l.rows[h.Sum32()%uint32(len(l.rows))]
 }
 
-// Reserve takes one of the role's max_active places until it is released or a record
-// is opened in it; zero is no limit. It fails with fault.Denied when none is free, and
+// Reserve takes one of the role's max_active places, for a token that is to be made
+// through a config at an endpoint, until it is released or a record is opened in it;
+// zero is no limit. It fails with fault.Denied when none is free, and
 // fault.Unavailable while they are still being counted.
-func (l *Ledger) Reserve(role string, most int) (*Place, error) {
-	return l.census.reserve(role, most)
+func (l *Ledger) Reserve(role string, most int, config, baseURL string) (*Place, error) {
+	return l.census.reserve(role, most, endpoint{config, baseURL})
 }
 
 // Room is nil where Reserve would succeed now. It takes no place, not even for a
@@ -78,8 +79,8 @@ func (l *Ledger) Room(role string, most int) error {
 	return l.census.room(role, most)
 }
 
-// LiveAt counts the live tokens made through a config at an endpoint, or at all
-// of its endpoints where none is given.
+// LiveAt counts the tokens that are live, and those that are being made, through a
+// config at an endpoint, or at all of its endpoints where none is given.
 func (l *Ledger) LiveAt(config, baseURL string) (int, error) {
 	return l.census.liveAt(config, baseURL)
 }
