@@ -6,6 +6,7 @@ package backend
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -48,27 +49,35 @@ func TestLedgerAStorageFaultOwesTheToken(t *testing.T) {
 		},
 	}
 	for name, kill := range ways {
-		t.Run(name, func(t *testing.T) {
-			for n := 1; ; n++ {
-				require.Less(t, n, 100, "an operation that never ends")
-				m, got := longLived(t)
+		for fault, failNth := range map[string]func(m *mount, n int) (failed func() string){
+			"an operation fails": func(m *mount, n int) func() string {
 				m.storage.failAt(n)
-				told := kill(m, got)
-				failed := m.storage.heal()
-				if failed == "" {
-					break
+				return m.storage.heal
+			},
+			"an answer is lost": func(m *mount, n int) func() string { return m.storage.loseAnswer(n) },
+		} {
+			t.Run(name+", "+fault, func(t *testing.T) {
+				for n := 1; ; n++ {
+					require.Less(t, n, 100, "an operation that never ends")
+					m, got := longLived(t)
+					heal := failNth(m, n)
+					told := kill(m, got)
+					failed := heal()
+					if failed == "" {
+						return
+					}
+					if strings.HasPrefix(failed, "put kill/") {
+						continue // the caller knows that it was not taken
+					}
+					m.background(time.Minute)
+					require.Equal(t, githubtest.Revoked, m.state(got), "%s failed, and the answer was %d %s", failed, told.status, told.err)
+					require.Equal(t, "revoked", m.record(got)["status"], "%s failed", failed)
+					require.Zero(t, m.queueLength(), "%s failed", failed)
+					require.Equal(t, 1, m.told(got, "revoked"), "%s failed", failed)
+					m.issue("build-dev") // its place is free
 				}
-				if strings.HasPrefix(failed, "put kill/") {
-					continue // the caller knows that it was not taken
-				}
-				m.background(time.Minute)
-				require.Equal(t, githubtest.Revoked, m.state(got), "%s failed, and the answer was %d %s", failed, told.status, told.err)
-				require.Equal(t, "revoked", m.record(got)["status"], "%s failed", failed)
-				require.Zero(t, m.queueLength(), "%s failed", failed)
-				require.Equal(t, 1, m.told(got, "revoked"), "%s failed", failed)
-				m.issue("build-dev") // its place is free
-			}
-		})
+			})
+		}
 	}
 }
 
@@ -235,4 +244,46 @@ func TestLedgerTheQueueTriesAPlatformThatSaysItIsDownForAnHour(t *testing.T) {
 	g.Heal()
 	m.background(2 * time.Minute)
 	require.Empty(t, g.Live())
+}
+
+// Asking for the last use is a part of the revocation: it takes no place of the mints',
+// and what our storage makes of the answer costs the revocation nothing.
+func TestLedgerAskingForTheLastUseIsInNobodysWay(t *testing.T) {
+	m := newMount(t)
+	g := m.addGitLab()
+	m.role("push", gitlabRole(map[string]any{"stage": "release", "permissions": "repository=write"}))
+	got := m.issue("push")
+	m.clock.advance(2 * time.Minute)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, got.data["base_url"].(string)+"/api/v4/personal_access_tokens/self", nil)
+	require.NoError(t, err)
+	request.Header.Set("PRIVATE-TOKEN", got.data["token"].(string))
+	seen, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, seen.Body.Close())
+	require.Equal(t, http.StatusOK, seen.StatusCode)
+	before := m.calls("other")
+	m.storage.failNth("put", "events/", 1)
+	m.revoke(got)
+	m.storage.watch(nil, nil)
+	require.Empty(t, g.Live())
+	require.EqualValues(t, 1, m.record(got)["uses"])
+	require.Equal(t, before, m.calls("other"))
+	require.Equal(t, 2, m.calls("revoke"))
+}
+
+// calls counts the calls of a kind to the platforms.
+func (m *mount) calls(kind string) (n int) {
+	m.t.Helper()
+	resp, err := m.HandleRequest(m.t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "metrics", Storage: m.storage})
+	require.NoError(m.t, err)
+	text := string(resp.Data[logical.HTTPRawBody].([]byte))
+	for _, line := range strings.Split(text, "\n") {
+		count, isCount := strings.CutPrefix(line, "ci_platform_call_duration_seconds_count{")
+		if labels, value, ok := strings.Cut(count, "} "); isCount && ok && strings.Contains(labels, `call="`+kind+`"`) {
+			calls, err := strconv.Atoi(value)
+			require.NoError(m.t, err)
+			n += calls
+		}
+	}
+	return n
 }

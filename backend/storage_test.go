@@ -67,6 +67,29 @@ func (s *storage) failNth(op, prefix string, nth ...int) {
 	}, nil)
 }
 
+// loseAnswer makes the nth write from now look as if it had failed, once. heal ends
+// that and tells which one it was, if any.
+func (s *storage) loseAnswer(n int) (heal func() string) {
+	var mu sync.Mutex
+	var lost string
+	writes := 0
+	s.watch(nil, func(op, key string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if writes++; writes != n {
+			return nil
+		}
+		lost = op + " " + key
+		return errStorage
+	})
+	return func() string {
+		s.watch(nil, nil)
+		mu.Lock()
+		defer mu.Unlock()
+		return lost
+	}
+}
+
 // answer is what the caller of an operation that has happened is told.
 func (s *storage) answer(op, key string, err error) error {
 	s.mu.Lock()
