@@ -252,7 +252,7 @@ func (s *Service) failed(ctx context.Context, live *ledger.Live, by ledger.Cause
 	unbooked := func(err error) error {
 		return fmt.Errorf("revoke: record the failed try for %s: %w (it failed with: %w)", live.TokenID, err, cause)
 	}
-	if live.Status == ledger.Active {
+	if live.Attempts == 0 {
 		// First the log: once the record says so, nobody tells it any more.
 		if err := s.ledger.Tell(ctx, ledger.Event{
 			Type: ledger.EventRevocationFailed, Time: s.now(), Record: &live.Record,
