@@ -19,7 +19,7 @@ func TestText(t *testing.T) {
 		"sha 0123456789abcdef0123456789abcdef01234567":      "sha " + Mark,
 		"two\nlines": "two lines",
 		"a-long-but-innocent-name-without-any-number-in-it-whatsoever": "a-long-but-innocent-name-without-any-number-in-it-whatsoever",
-		"\x1b[32mghs_16C7e42F292c6912E7710c838347Ae178B4a": "\x1b[32m" + Mark,
+		"\x1b[32mghs_16C7e42F292c6912E7710c838347Ae178B4a":             "\x1b[32m" + Mark,
 		"hvs.CAESIJlWh8example0123456789":                              Mark,
 	} {
 		require.Equal(t, want, Text(in, ""))
