@@ -46,21 +46,15 @@ func (r resource) paths() []*framework.Path {
 			Fields:       fields,
 			Operations: map[logical.Operation]framework.OperationHandler{
 				logical.ReadOperation:   operation("Read a "+r.kind+".", r.handleRead, http.StatusOK, r.shown),
-				logical.CreateOperation: warning(operation("Write a "+r.kind+".", r.handleWrite, http.StatusNoContent, nil)),
-				logical.UpdateOperation: warning(operation("Replace a "+r.kind+".", r.handleWrite, http.StatusNoContent, nil)),
-				logical.PatchOperation:  warning(operation("Change fields of a "+r.kind+".", r.handlePatch, http.StatusNoContent, nil)),
+				logical.CreateOperation: operation("Write a "+r.kind+".", r.handleWrite, http.StatusNoContent, nil),
+				logical.UpdateOperation: operation("Replace a "+r.kind+".", r.handleWrite, http.StatusNoContent, nil),
+				logical.PatchOperation:  operation("Change fields of a "+r.kind+".", r.handlePatch, http.StatusNoContent, nil),
 				logical.DeleteOperation: operation("Delete a "+r.kind+".", r.handleDelete, http.StatusNoContent, nil),
 			},
 			ExistenceCheck: r.exists,
 			HelpSynopsis:   r.help, HelpDescription: r.text,
 		},
 	}
-}
-
-// warning declares that a write may answer with warnings alone.
-func warning(o *framework.PathOperation) *framework.PathOperation {
-	o.Responses[http.StatusOK] = []framework.Response{{Description: "OK, with warnings", Fields: map[string]*framework.FieldSchema{}}}
-	return o
 }
 
 func listed() map[string]*framework.FieldSchema {

@@ -160,7 +160,7 @@ func (s *Service) checkAllowed(b *Bound) error {
 		case e.RequireIdentity || e.Production:
 			return fault.InvalidField("issuer", "is required: environment %q requires the job's own identity", e.Name)
 		case len(b.Role.BoundClaims)+len(e.BoundClaims) > 0:
-			return fault.InvalidField("issuer", "is required: claims are bound by the role or by environment %q, and only an issuer vouches for them", e.Name)
+			return fault.InvalidField("issuer", "is required: bound_claims of the role or of environment %q say whose job may come, and only an issuer vouches for that", e.Name)
 		}
 	}
 	for _, gate := range policy.StandingGates(&policy.Role{

@@ -134,7 +134,7 @@ func (s *stand) requiresIdentity(t *testing.T, p platform) {
 		require.Contains(t, answer.Failure().Error(), words)
 	}
 	rejects("ci/roles/bare", role(nil), "requires the job's own identity")
-	rejects("ci/roles/bare", role(map[string]any{"environment": "dev", "bound_claims": "ref=refs/heads/main"}), "no issuer to vouch")
+	rejects("ci/roles/bare", role(map[string]any{"environment": "dev", "bound_claims": "ref=refs/heads/main"}), "issuer: is required: bound_claims")
 	rejects("ci/roles/bare", role(map[string]any{"environment": "dev", "single_use": true}), "single_use")
 	rejects("ci/environments/dev", map[string]any{"require_identity": true}, "build-dev")
 	rejects("ci/environments/dev", map[string]any{"bound_claims": "repository=acme/*"}, "build-dev")
