@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -26,6 +27,9 @@ const (
 	missed      = "MISSED"
 	notMeasured = "not measured"
 )
+
+// platformLatency is what a call to the platform takes where the tail is judged.
+const platformLatency = 50 * time.Millisecond
 
 // noise is by how much two rates of one run differ that should be the same.
 const noise = 0.05
@@ -67,6 +71,17 @@ func (r *Result) cell(callers int, latency time.Duration, repositories int) *Cel
 	return nil
 }
 
+// barred reports whether a bar is about this point.
+func (c *Cell) barred() bool {
+	type point struct {
+		callers      int
+		latency      time.Duration
+		repositories int
+	}
+	return c.Configs == 1 && slices.Contains([]point{{64, 0, 1}, {64, 0, 50}, {256, 0, 1}, {16, platformLatency, 1}},
+		point{c.Callers, c.Latency, c.Repositories})
+}
+
 func (r *Result) ratio(name string, repositories int, least float64) Bar {
 	b := bar(name, fmt.Sprintf("at least %.1f of the floor", least))
 	c := r.cell(64, 0, repositories)
@@ -77,7 +92,7 @@ func (r *Result) ratio(name string, repositories int, least float64) Bar {
 }
 
 func (r *Result) tail() Bar {
-	const latency = 50 * time.Millisecond
+	const latency = platformLatency
 	b := bar("p99 with 50 ms at the platform, 16 callers", "under 50 ms + 3 x the floor's p50")
 	c := r.cell(16, latency, 1)
 	if c == nil {

@@ -93,3 +93,14 @@ func TestCommandRefusesWhatItDoesNotKnow(t *testing.T) {
 		require.Error(t, command(t.Context(), args, &out, &out), args)
 	}
 }
+
+func TestBarsArePointsOfTheMatrix(t *testing.T) {
+	barred := 0
+	for _, c := range fullPlan().cells() {
+		if c.barred() {
+			require.NotNil(t, (&Result{Cells: []Cell{*c}}).cell(c.Callers, c.Latency, c.Repositories))
+			barred++
+		}
+	}
+	require.Equal(t, 4, barred)
+}

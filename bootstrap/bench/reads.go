@@ -57,7 +57,8 @@ func (p plan) cells() []*Cell {
 	return cells
 }
 
-// reads measures the matrix, some rounds of all of it.
+// reads measures the matrix, some rounds of all of it and then some more of what bars
+// are about: from one round to the next a rate moves by a tenth.
 func (b *bench) reads(ctx context.Context, s *stand) error {
 	platforms := map[time.Duration]*platform{}
 	for _, latency := range b.plan.Latencies {
@@ -68,9 +69,12 @@ func (b *bench) reads(ctx context.Context, s *stand) error {
 		platforms[latency] = p
 	}
 	cells := b.plan.cells()
-	for round := range b.plan.Rounds {
-		b.say("reads: round %d of %d", round+1, b.plan.Rounds)
+	for round := range b.plan.Rounds + b.plan.BarRounds {
+		b.say("reads: round %d of %d", round+1, b.plan.Rounds+b.plan.BarRounds)
 		for _, c := range cells {
+			if round >= b.plan.Rounds && !c.barred() {
+				continue
+			}
 			if err := b.read(ctx, s, c, platforms[c.Latency]); err != nil {
 				return err
 			}
