@@ -122,11 +122,8 @@ func (s *Service) recall(ctx context.Context, role string) error {
 }
 
 func (s *Service) recallOne(ctx context.Context, role, id string) error {
-	a, err := s.Get(ctx, role, id)
-	if fault.Is(err, fault.NotFound) {
-		return nil
-	}
-	if err != nil {
+	a, err := s.stored(ctx, role, id)
+	if err != nil || a == nil {
 		return err
 	}
 	if a.undecided() && s.now().Before(a.ExpiresAt()) {

@@ -118,19 +118,23 @@ func checkRequest(r Request) error {
 
 // Get returns an approval, or fault.NotFound.
 func (s *Service) Get(ctx context.Context, role, id string) (*Approval, error) {
-	a := &Approval{}
-	var found bool
-	var err error
-	if _, malformed := uuid.ParseUUID(id); malformed == nil { // it becomes part of a key
-		found, err = store.Get(ctx, s.storage, store.Approvals+role+"/"+id, a)
+	a, err := s.stored(ctx, role, id)
+	if err == nil && a == nil {
+		err = fault.New(fault.NotFound, "there is no such approval for role %q", role)
 	}
-	if err != nil {
+	return a, err
+}
+
+// stored reads an approval; nil where there is none.
+func (s *Service) stored(ctx context.Context, role, id string) (*Approval, error) {
+	if _, malformed := uuid.ParseUUID(id); malformed != nil { // it becomes part of a key
+		return nil, nil
+	}
+	a := &Approval{ID: id}
+	found, err := store.Get(ctx, s.storage, store.Approvals+role+"/"+id, a)
+	if err != nil || !found {
 		return nil, err
 	}
-	if !found {
-		return nil, fault.New(fault.NotFound, "there is no such approval for role %q", role)
-	}
-	a.ID = id
 	return a, nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/ci-identity/vault-plugin-secrets-ci/backend/store"
-	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 )
 
 // dayOf is the folder of what was asked for at that time. Folders sort by time.
@@ -115,11 +114,8 @@ func (s *Service) index(ctx context.Context) error {
 }
 
 func (s *Service) indexOne(ctx context.Context, role, id string) error {
-	a, err := s.Get(ctx, role, id)
-	if fault.Is(err, fault.NotFound) {
-		return nil
-	}
-	if err != nil {
+	a, err := s.stored(ctx, role, id)
+	if err != nil || a == nil {
 		return err
 	}
 	return store.Put(ctx, s.storage, dayKey(a), true)
