@@ -97,12 +97,24 @@ func environmentAllows(r *Role, e *Environment) error {
 		return fault.New(fault.Denied, "environment: %q does not allow stage %q, only %s", e.Name, r.Stage, strings.Join(e.AllowedStages, ", "))
 	case !glob.MatchAny(e.AllowedRoles, r.Name):
 		return fault.New(fault.Denied, "environment: %q does not allow %s; whoever owns the environment can add it to allowed_roles", e.Name, r)
-	case (e.RequireIdentity || e.Production) && r.Issuer == "":
+	case r.LacksIdentity(e):
 		return fault.New(fault.Denied, "environment: %q requires the job's own identity and %s has no issuer", e.Name, r)
-	case (len(r.BoundClaims) > 0 || len(e.BoundClaims) > 0) && r.Issuer == "":
+	case r.LacksVoucher(e):
 		return fault.New(fault.Denied, "environment: claims are bound for %s, but it has no issuer to vouch for them", r)
 	}
 	return nil
+}
+
+// LacksIdentity reports whether the environment requires the job's own identity and the
+// role has no issuer.
+func (r *Role) LacksIdentity(e *Environment) bool {
+	return r.Issuer == "" && (e.RequireIdentity || e.Production)
+}
+
+// LacksVoucher reports whether claims are bound and the role has no issuer to vouch for
+// them.
+func (r *Role) LacksVoucher(e *Environment) bool {
+	return r.Issuer == "" && len(r.BoundClaims)+len(e.BoundClaims) > 0
 }
 
 // CallerAddress judges where the caller comes from.

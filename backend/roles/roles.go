@@ -155,13 +155,11 @@ func (s *Service) written(ctx context.Context, role *policy.Role) (*Bound, error
 
 // checkAllowed refuses a role that its environment or its config would refuse later.
 func (s *Service) checkAllowed(b *Bound) error {
-	if b.Role.Issuer == "" {
-		switch e := b.Environment; {
-		case e.RequireIdentity || e.Production:
-			return fault.InvalidField("issuer", "is required: environment %q requires the job's own identity", e.Name)
-		case len(b.Role.BoundClaims)+len(e.BoundClaims) > 0:
-			return fault.InvalidField("issuer", "is required: bound_claims of the role or of environment %q say whose job may come, and only an issuer vouches for that", e.Name)
-		}
+	switch e := b.Environment; {
+	case b.Role.LacksIdentity(e):
+		return fault.InvalidField("issuer", "is required: environment %q requires the job's own identity", e.Name)
+	case b.Role.LacksVoucher(e):
+		return fault.InvalidField("issuer", "is required: bound_claims of the role or of environment %q say whose job may come, and only an issuer vouches for that", e.Name)
 	}
 	for _, gate := range policy.StandingGates(&policy.Role{
 		Name: b.Role.Name, Stage: b.Role.Stage, Permissions: b.Role.Permissions,
