@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
-
-	"github.com/ci-identity/vault-plugin-secrets-ci/providers/fault"
 )
 
 func text(description string) *framework.FieldSchema {
@@ -71,15 +69,10 @@ func (in *input) value(field string) (value any, written bool) {
 	if in.d.Raw[field] == nil {
 		return in.d.Schema[field].DefaultOrZero(), true
 	}
-	value, ok, err := in.d.GetOkErr(field)
-	if err != nil {
-		in.err = fault.InvalidField(field, "%w", err)
+	if in.err = checkType(field, in.d.Raw[field], in.d.Schema[field]); in.err != nil {
 		return nil, false
 	}
-	if !ok {
-		return in.d.Schema[field].DefaultOrZero(), true
-	}
-	return value, true
+	return in.d.Get(field), true
 }
 
 func (in *input) text(field string, to *string) {

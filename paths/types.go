@@ -30,10 +30,19 @@ func CheckTypes(path *framework.Path, req *logical.Request) *logical.Response {
 		if schema == nil || value == nil {
 			continue
 		}
-		if wanted := fits(name, value, schema); wanted != "" {
-			resp, _ := answer(fault.InvalidField(name, "must be %s", wanted))
+		if err := checkType(name, value, schema); err != nil {
+			resp, _ := answer(err)
 			return resp
 		}
+	}
+	return nil
+}
+
+// checkType is fault.Invalid for a value that the field cannot have. It does not repeat
+// the value.
+func checkType(name string, value any, schema *framework.FieldSchema) error {
+	if wanted := fits(name, value, schema); wanted != "" {
+		return fault.InvalidField(name, "must be %s", wanted)
 	}
 	return nil
 }
