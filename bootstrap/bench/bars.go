@@ -28,16 +28,28 @@ const (
 	notMeasured = "not measured"
 )
 
-// platformLatency is what a call to the platform takes where the tail is judged.
-const platformLatency = 50 * time.Millisecond
+// point is one of the matrix with one config.
+type point struct {
+	callers      int
+	latency      time.Duration
+	repositories int
+}
+
+// The points that bars are about.
+var (
+	onePoint   = point{callers: 64, repositories: 1}
+	fiftyPoint = point{callers: 64, repositories: 50}
+	crowdPoint = point{callers: 256, repositories: 1}
+	tailPoint  = point{callers: 16, latency: 50 * time.Millisecond, repositories: 1}
+)
 
 // noise is by how much two rates of one run differ that should be the same.
 const noise = 0.05
 
 func (r *Result) judge() []Bar {
 	return []Bar{
-		r.ratio("one repository, 64 callers", 1, 0.6),
-		r.ratio("fifty repositories, 64 callers", 50, 0.3),
+		r.ratio("one repository, 64 callers", onePoint, 0.6),
+		r.ratio("fifty repositories, 64 callers", fiftyPoint, 0.3),
 		r.tail(),
 		r.crowd(),
 		r.ownWrites(),
@@ -60,11 +72,14 @@ func (b Bar) got(figure float64, ok bool, format string, args ...any) Bar {
 	return b
 }
 
-// cell finds a point of the matrix with one config.
-func (r *Result) cell(callers int, latency time.Duration, repositories int) *Cell {
+func (c *Cell) is(p point) bool {
+	return c.Configs == 1 && p == point{c.Callers, c.Latency, c.Repositories}
+}
+
+// cell finds what was measured at a point.
+func (r *Result) cell(p point) *Cell {
 	for i := range r.Cells {
-		c := &r.Cells[i]
-		if c.Callers == callers && c.Latency == latency && c.Repositories == repositories && c.Configs == 1 {
+		if c := &r.Cells[i]; c.is(p) {
 			return c
 		}
 	}
@@ -73,18 +88,12 @@ func (r *Result) cell(callers int, latency time.Duration, repositories int) *Cel
 
 // barred reports whether a bar is about this point.
 func (c *Cell) barred() bool {
-	type point struct {
-		callers      int
-		latency      time.Duration
-		repositories int
-	}
-	return c.Configs == 1 && slices.Contains([]point{{64, 0, 1}, {64, 0, 50}, {256, 0, 1}, {16, platformLatency, 1}},
-		point{c.Callers, c.Latency, c.Repositories})
+	return slices.ContainsFunc([]point{onePoint, fiftyPoint, crowdPoint, tailPoint}, c.is)
 }
 
-func (r *Result) ratio(name string, repositories int, least float64) Bar {
+func (r *Result) ratio(name string, at point, least float64) Bar {
 	b := bar(name, fmt.Sprintf("at least %.1f of the floor", least))
-	c := r.cell(64, 0, repositories)
+	c := r.cell(at)
 	if c == nil {
 		return b
 	}
@@ -92,19 +101,18 @@ func (r *Result) ratio(name string, repositories int, least float64) Bar {
 }
 
 func (r *Result) tail() Bar {
-	const latency = platformLatency
 	b := bar("p99 with 50 ms at the platform, 16 callers", "under 50 ms + 3 x the floor's p50")
-	c := r.cell(16, latency, 1)
+	c := r.cell(tailPoint)
 	if c == nil {
 		return b
 	}
-	most := latency + 3*c.FloorP50
+	most := tailPoint.latency + 3*c.FloorP50
 	return b.got(float64(c.P99)/float64(most), c.P99 < most && c.Errors == 0, "%s of %s", milliseconds(c.P99), milliseconds(most))
 }
 
 func (r *Result) crowd() Bar {
 	b := bar("256 callers", "no error, no worse throughput than at 64")
-	many, few := r.cell(256, 0, 1), r.cell(64, 0, 1)
+	many, few := r.cell(crowdPoint), r.cell(onePoint)
 	if many == nil || few == nil || few.Rate == 0 {
 		return b
 	}

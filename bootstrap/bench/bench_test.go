@@ -98,7 +98,7 @@ func TestBarsArePointsOfTheMatrix(t *testing.T) {
 	barred := 0
 	for _, c := range fullPlan().cells() {
 		if c.barred() {
-			require.NotNil(t, (&Result{Cells: []Cell{*c}}).cell(c.Callers, c.Latency, c.Repositories))
+			require.NotNil(t, (&Result{Cells: []Cell{*c}}).cell(point{c.Callers, c.Latency, c.Repositories}))
 			barred++
 		}
 	}
