@@ -240,6 +240,24 @@ func (m *mount) issue(path string) answer {
 	return got
 }
 
+// mintInFlight reads a credential of a role; its mint hangs at GitHub until finish.
+func (m *mount) mintInFlight(role string) (finish func() answer) {
+	m.t.Helper()
+	release := make(chan struct{})
+	m.github.Inject(githubtest.Fault{Match: "POST /app/installations/*/access_tokens", Times: 1, Hang: release})
+	var minted answer
+	var flight sync.WaitGroup
+	flight.Go(func() { minted = m.read("creds/" + role) })
+	require.Eventually(m.t, func() bool {
+		return m.github.Counts()["POST /app/installations/{installation_id}/access_tokens"] == 1
+	}, 10*time.Second, time.Millisecond)
+	return func() answer {
+		close(release)
+		flight.Wait()
+		return minted
+	}
+}
+
 // renew renews a credential's lease as Vault does.
 func (m *mount) renew(of answer, increment time.Duration) answer {
 	m.t.Helper()

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,19 +21,11 @@ import (
 // A mint that is under way will need the config, whatever has become of its role.
 func TestAConfigIsNotDeletedUnderAMint(t *testing.T) {
 	m := newMount(t)
-	release := make(chan struct{})
-	m.github.Inject(githubtest.Fault{Match: "POST /app/installations/*/access_tokens", Times: 1, Hang: release})
-	var minted answer
-	var flight sync.WaitGroup
-	flight.Go(func() { minted = m.read("creds/build-dev") })
-	require.Eventually(t, func() bool {
-		return m.github.Counts()["POST /app/installations/{installation_id}/access_tokens"] == 1
-	}, 10*time.Second, time.Millisecond)
+	finish := m.mintInFlight("build-dev")
 	remove := func(path string) answer { return m.do(logical.DeleteOperation, path, nil) }
 	require.Empty(t, remove("roles/build-dev").err)
 	require.Equal(t, http.StatusConflict, remove("config/github").status)
-	close(release)
-	flight.Wait()
+	minted := finish()
 	require.Empty(t, minted.err)
 	require.Equal(t, http.StatusConflict, remove("config/github").status)
 	m.clock.advance(time.Minute)

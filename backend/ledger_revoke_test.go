@@ -6,7 +6,6 @@ package backend
 import (
 	"encoding/json"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
@@ -230,17 +229,9 @@ func TestLedgerKill(t *testing.T) {
 	})
 	t.Run("mints in flight are caught", func(t *testing.T) {
 		m := newMount(t)
-		release := make(chan struct{})
-		m.github.Inject(githubtest.Fault{Match: "POST /app/installations/*/access_tokens", Times: 1, Hang: release, After: false})
-		var minted answer
-		var flight sync.WaitGroup
-		flight.Go(func() { minted = m.read("creds/build-dev") })
-		require.Eventually(t, func() bool {
-			return m.github.Counts()["POST /app/installations/{installation_id}/access_tokens"] == 1
-		}, 10*time.Second, time.Millisecond)
+		finish := m.mintInFlight("build-dev")
 		m.must("revoke", map[string]any{"environment": "dev"})
-		close(release)
-		flight.Wait()
+		minted := finish()
 		require.Equal(t, http.StatusForbidden, minted.status)
 		require.Contains(t, minted.err, "kill")
 		require.Zero(t, m.github.Live())
