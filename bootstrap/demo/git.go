@@ -30,6 +30,14 @@ func git(ctx context.Context, dir, username, token string, args ...string) error
 	return nil
 }
 
+// releaseRole is the role of a step that pushes to acme/web.
+func releaseRole(config string) []string {
+	return []string{
+		"write", "ci/roles/release-dev", "config=" + config, "stage=release", "environment=dev",
+		"owner=team-web", "purpose=release the site", "repositories=acme/web", "permissions=repository=write", "ttl=2m",
+	}
+}
+
 // commitAndPush is a release step: it clones, commits a file and pushes it.
 func commitAndPush(ctx context.Context, d *demo, url, username, token, dir string) error {
 	if err := gitClone(ctx, url, username, token, dir); err != nil {

@@ -55,10 +55,7 @@ func (g *giteaServer) config() []string {
 }
 
 func (g *giteaServer) role() []string {
-	return []string{
-		"write", "ci/roles/release-dev", "config=gitea", "stage=release", "environment=dev",
-		"owner=team-web", "purpose=release the site", "repositories=acme/web", "permissions=repository=write", "ttl=2m",
-	}
+	return releaseRole("gitea")
 }
 
 func (g *giteaServer) use(ctx context.Context, d *demo, username, token string) error {

@@ -47,10 +47,7 @@ func (g *gitLab) config() []string {
 }
 
 func (g *gitLab) role() []string {
-	return []string{
-		"write", "ci/roles/release-dev", "config=gitlab", "stage=release", "environment=dev",
-		"owner=team-web", "purpose=release the site", "repositories=acme/web", "permissions=repository=write", "ttl=2m",
-	}
+	return releaseRole("gitlab")
 }
 
 func (g *gitLab) use(ctx context.Context, d *demo, username, token string) error {
